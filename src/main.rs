@@ -1,0 +1,44 @@
+//! `clusterctl`: installer, node daemons, command line and dashboard of a datacentre operating system, in one
+//! binary.
+//!
+//! This crate is the command line: it understands what the user typed, hands the work to the crates below and
+//! prints what they answer. It decides nothing about clusters.
+
+mod cli;
+mod commands;
+mod error;
+mod event;
+mod exit;
+mod logging;
+mod printer;
+mod version;
+
+use std::env;
+use std::process::ExitCode;
+
+use cli::Invocation;
+use error::CliError;
+use exit::Exit;
+use printer::Printer;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().collect();
+    let invocation = Invocation::parse(&arguments);
+    let global = invocation.global();
+    let mut ui = Printer::stdio(global.verbosity(), global.color, global.json);
+    let exit = run(&mut ui, invocation).unwrap_or_else(|error| {
+        ui.error(&error);
+        error.exit()
+    });
+    exit.into()
+}
+
+fn run(ui: &mut Printer, invocation: Invocation) -> Result<Exit, CliError> {
+    match invocation {
+        Invocation::Answer { answer, .. } => answer.print(ui),
+        Invocation::Run(cli) => {
+            logging::init(ui, env::var_os(logging::VARIABLE))?;
+            commands::run(ui, &cli.command)
+        }
+    }
+}

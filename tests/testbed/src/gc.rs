@@ -1,0 +1,139 @@
+//! Taking testbeds away: whole ones, and what is left of those whose process was killed.
+//!
+//! Everything is found by the testbed's number, not by its state, so a run may have died at any point.
+
+use std::fs;
+use std::path::Path;
+
+use crate::cgroup::{self, Group};
+use crate::command::run;
+use crate::error::{Error, Result};
+use crate::layout::{CGROUP_ROOT, Layout};
+use crate::net;
+use crate::rootfs::remove_tree;
+use crate::state::{Home, Registry, State, boot_id};
+
+/// Ends a testbed's processes and removes its control groups, network, loop devices and files. May be
+/// repeated after any fault; the directory, by which it is found again, goes last.
+///
+/// # Errors
+/// The first fault; the later parts are tried all the same, but for the directory.
+pub(crate) fn teardown(home: &Home) -> Result<()> {
+    let Some(index) = home.index() else {
+        return Err(Error::Usage(format!("{} is no testbed's directory", home.dir().display())));
+    };
+    let layout = Layout::new(index);
+    let hierarchies = cgroup::hierarchies()?;
+    let group = Group::new(layout.cgroup(), hierarchies.clone());
+    let ended = group.kill().and_then(|()| group.remove());
+    Group::new(CGROUP_ROOT.to_owned(), hierarchies).remove_if_empty();
+    let network = net::remove(layout);
+    let disks = detach_loop_devices(home.dir());
+    ended.and(network).and(disks)?;
+    remove_tree(home.dir())
+}
+
+/// Frees loop devices that a run was about to mount when it died. Those that were mounted have gone with
+/// the container.
+fn detach_loop_devices(below: &Path) -> Result<()> {
+    let entries = fs::read_dir("/sys/block").map_err(Error::io("read", "/sys/block"))?;
+    for entry in entries.flatten() {
+        let Ok(file) = fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
+        if Path::new(file.trim_end()).starts_with(below) {
+            run("losetup", &["--detach", &format!("/dev/{}", entry.file_name().to_string_lossy())])?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nobody will ever take a testbed away. `state` is nothing when it cannot be read; `owned` tells
+/// whether a living process holds the owner's lock.
+fn is_abandoned(state: Option<&State>, boot_id: &str, owned: bool) -> bool {
+    match state {
+        _ if owned => false,
+        None => true,
+        // After a reboot there is nothing left of it to be used.
+        Some(state) => !state.detached || state.boot_id != boot_id,
+    }
+}
+
+/// Removes every abandoned testbed, and nothing else. Returns the name of each with the outcome.
+///
+/// # Errors
+/// When the testbeds cannot be listed.
+pub(crate) fn collect(registry: &Registry) -> Result<Vec<(String, Result<()>)>> {
+    let mut collected = Vec::new();
+    if registry.homes()?.is_empty() {
+        return Ok(collected);
+    }
+    let _lock = registry.lock()?;
+    let boot_id = boot_id()?;
+    for home in registry.homes()? {
+        let owner = home.try_own()?;
+        let state = home.load().ok();
+        if is_abandoned(state.as_ref(), &boot_id, owner.is_none()) {
+            let fallback = || home.dir().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            collected.push((state.map_or_else(fallback, |s| s.name), teardown(&home)));
+        }
+    }
+    Ok(collected)
+}
+
+/// What [`gc`] removed.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// Testbeds whose process ended without taking them away, each with the fault if it is still there.
+    pub testbeds: Vec<(String, Result<()>)>,
+    /// Cached root file systems, by key.
+    pub rootfs: Vec<String>,
+}
+
+/// Removes what killed runs left, and nothing else; with `cache` also root file systems that no testbed uses.
+///
+/// # Errors
+/// When the machine is not fit for testbeds, or their directory cannot be read.
+pub fn gc(cache: bool) -> Result<Collected> {
+    crate::requirements::check(false)?;
+    let registry = Registry::from_env();
+    let testbeds = collect(&registry)?;
+    let mut rootfs = Vec::new();
+    if cache {
+        let mut in_use = Vec::new();
+        for home in registry.homes()? {
+            // A state that cannot be read may use any of them.
+            in_use.push(home.load()?.rootfs);
+        }
+        rootfs = registry.cache().clear(&in_use)?;
+    }
+    Ok(Collected { testbeds, rootfs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rootfs::Release;
+
+    #[test]
+    fn only_what_nobody_will_take_away_is_abandoned() {
+        let state = |detached, boot: &str| State {
+            name: "x".into(),
+            index: 1,
+            boot_id: boot.into(),
+            detached,
+            release: Release::Bookworm,
+            rootfs: String::new(),
+            hosts: Vec::new(),
+            rules: Vec::new(),
+        };
+        for (what, state, owned, expected) in [
+            ("its process lives", Some(state(false, "now")), true, false),
+            ("its process lives and has not written yet", None, true, false),
+            ("its process was killed", Some(state(false, "now")), false, true),
+            ("its process was killed before it wrote", None, false, true),
+            ("left standing on purpose", Some(state(true, "now")), false, false),
+            ("left standing before a reboot", Some(state(true, "before")), false, true),
+        ] {
+            assert_eq!(is_abandoned(state.as_ref(), "now", owned), expected, "{what}");
+        }
+    }
+}
