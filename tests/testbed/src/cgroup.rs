@@ -156,8 +156,10 @@ impl Group {
             for pid in &pids {
                 self.kill_member(*pid);
             }
-            // A frozen process (v1) takes the signal only when it is thawed.
-            let _ = self.freeze(false);
+            // A frozen process (v1) takes the signal only when it is thawed, where it was frozen.
+            for hierarchy in self.hierarchies.iter().filter(|h| h.has("freezer")) {
+                thaw_all(&hierarchy.mount.join(&self.path));
+            }
             if Instant::now() > deadline {
                 return Err(Error::Timeout {
                     what: format!("the end of {} processes in {}", pids.len(), self.path),
@@ -187,7 +189,6 @@ impl Group {
     /// # Errors
     /// When no hierarchy can freeze, or the state cannot be written.
     pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
-        // v1 where there is a freezer; else v2, whose core can freeze.
         let (file, text) = if let Some(v1) = self.hierarchies.iter().find(|h| h.has("freezer")) {
             (v1.mount.join(&self.path).join("freezer.state"), if frozen { "FROZEN" } else { "THAWED" })
         } else if let Some(v2) = self.hierarchies.iter().find(|h| h.version == Version::V2) {
@@ -197,7 +198,22 @@ impl Group {
                 "  a freezer: neither the v1 controller nor control groups v2\n".into(),
             ));
         };
-        fs::write(&file, text).map_err(Error::io("write", file))
+        let deadline = Instant::now() + KILL_LIMIT;
+        loop {
+            // v1 tries again with each write; v2 goes on by itself.
+            fs::write(&file, text).map_err(Error::io("write", &file))?;
+            if self.is_frozen() == frozen {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Error::Timeout {
+                    what: format!("freezing or thawing of {}", self.path),
+                    limit: KILL_LIMIT,
+                    detail: String::new(),
+                });
+            }
+            std::thread::sleep(KILL_RETRY);
+        }
     }
 
     /// Whether the group is frozen as a whole.
@@ -207,7 +223,7 @@ impl Group {
             let says = |file: &str, text: &str| {
                 fs::read_to_string(dir.join(file)).is_ok_and(|state| state.trim() == text)
             };
-            says("freezer.state", "FROZEN") || says("cgroup.freeze", "1")
+            says("freezer.state", "FROZEN") || frozen_by_v2(&dir)
         })
     }
 
@@ -296,28 +312,36 @@ fn hand_on_controllers(mount: &Path, path: &Path) -> Result<()> {
     }
 }
 
+fn frozen_by_v2(dir: &Path) -> bool {
+    fs::read_to_string(dir.join("cgroup.events"))
+        .is_ok_and(|events| events.lines().any(|line| line == "frozen 1"))
+}
+
+fn thaw_all(dir: &Path) {
+    let _ = fs::write(dir.join("freezer.state"), "THAWED");
+    for child in subdirectories(dir) {
+        thaw_all(&child);
+    }
+}
+
+fn subdirectories(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path())
+}
+
 fn collect_pids(dir: &Path, pids: &mut Vec<i32>) {
     if let Ok(text) = fs::read_to_string(dir.join("cgroup.procs")) {
         // 0 stands for a process that cannot be seen from here.
         pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
     }
-    for child in fs::read_dir(dir).into_iter().flatten().flatten() {
-        if child.file_type().is_ok_and(|t| t.is_dir()) {
-            collect_pids(&child.path(), pids);
-        }
+    for child in subdirectories(dir) {
+        collect_pids(&child, pids);
     }
 }
 
 fn remove_groups(dir: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(e),
-    };
-    for child in entries.flatten() {
-        if child.file_type().is_ok_and(|t| t.is_dir()) {
-            remove_groups(&child.path())?;
-        }
+    for child in subdirectories(dir) {
+        remove_groups(&child)?;
     }
     match fs::remove_dir(dir) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),

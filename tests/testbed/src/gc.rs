@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::layout::{CGROUP_ROOT, Layout};
 use crate::net;
 use crate::rootfs::remove_tree;
-use crate::state::{Home, Registry, State, boot_id};
+use crate::state::{Home, Registry, State, boot_id, give_number_back, numbers_without_directory};
 
 /// Ends a testbed's processes and removes its control groups, network, loop devices and files. May be
 /// repeated after any fault; the directory, by which it is found again, goes last.
@@ -22,15 +22,23 @@ pub(crate) fn teardown(home: &Home) -> Result<()> {
     let Some(index) = home.index() else {
         return Err(Error::Usage(format!("{} is no testbed's directory", home.dir().display())));
     };
-    let layout = Layout::new(index);
+    // Without its number it ended before it took one, or the machine has been started anew since.
+    if home.holds_its_number() {
+        remove_all_of(Layout::new(index), home.dir())?;
+        give_number_back(index)?;
+    }
+    remove_tree(home.dir())
+}
+
+/// Ends and removes all that is named by a number, but for the directory.
+fn remove_all_of(layout: Layout, dir: &Path) -> Result<()> {
     let hierarchies = cgroup::hierarchies()?;
     let group = Group::new(layout.cgroup(), hierarchies.clone());
     let ended = group.kill().and_then(|()| group.remove());
     Group::new(CGROUP_ROOT.to_owned(), hierarchies).remove_if_empty();
     let network = net::remove(layout);
-    let disks = detach_loop_devices(home.dir());
-    ended.and(network).and(disks)?;
-    remove_tree(home.dir())
+    let disks = detach_loop_devices(dir);
+    ended.and(network).and(disks)
 }
 
 /// Frees loop devices that a run was about to mount when it died. Those that were mounted have gone with
@@ -63,6 +71,12 @@ fn is_abandoned(state: Option<&State>, boot_id: &str, owned: bool) -> bool {
 /// When the testbeds cannot be listed.
 pub(crate) fn collect(registry: &Registry) -> Result<Vec<(String, Result<()>)>> {
     let mut collected = Vec::new();
+    // A number is taken after its directory was made and given back before that goes: where there is no
+    // directory, somebody removed it by hand, and nobody else will find what belonged to it.
+    for (index, dir) in numbers_without_directory() {
+        let removed = remove_all_of(Layout::new(index), &dir).and_then(|()| give_number_back(index));
+        collected.push((format!("tb{index}"), removed));
+    }
     if registry.homes()?.is_empty() {
         return Ok(collected);
     }

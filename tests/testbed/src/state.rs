@@ -3,6 +3,9 @@
 //! `owner.lock` is held by the process that will tear the testbed down, for as long as that lives: the
 //! kernel gives it up when the process ends, however it ends. A testbed whose lock nobody holds, and that
 //! was not left standing on purpose, is what a killed run left. `state.lock` is held for one change.
+//!
+//! The number of a testbed names its bridge, rules and control groups. Directories of testbeds may be
+//! several, the machine is one: a link `/run/clusterctl-testbed/<number>` says whose a number is.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -18,6 +21,8 @@ use crate::rootfs::{Cache, Release};
 const DIR: &str = "/var/lib/clusterctl-testbed";
 /// Where root file systems are kept unless `CLUSTERCTL_TESTBED_CACHE` says otherwise.
 const CACHE: &str = "/var/cache/clusterctl-testbed";
+/// Links from each number in use to its testbed's directory, and the number that was given out last.
+const NUMBERS: &str = "/run/clusterctl-testbed";
 
 /// A testbed's state file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -76,6 +81,22 @@ impl Home {
     /// The number in the directory's name, by which all else is found when there is no state.
     pub(crate) fn index(&self) -> Option<u8> {
         self.dir.file_name()?.to_str()?.strip_prefix("tb")?.parse().ok()
+    }
+
+    /// Whether the number, and with it all that is named by it, is this testbed's.
+    pub(crate) fn holds_its_number(&self) -> bool {
+        self.index().is_some_and(|index| fs::read_link(number_link(index)).is_ok_and(|dir| dir == self.dir))
+    }
+
+    /// Takes the number for this testbed, unless it is another's.
+    fn take_number(&self, index: u8) -> Result<bool> {
+        fs::create_dir_all(NUMBERS).map_err(Error::io("create", NUMBERS))?;
+        let link = number_link(index);
+        match std::os::unix::fs::symlink(&self.dir, &link) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(source) => Err(Error::Io { action: "create", path: link, source }),
+        }
     }
 
     pub(crate) fn host_dir(&self, host: &str) -> PathBuf {
@@ -188,20 +209,31 @@ impl Registry {
             )));
         }
         state.boot_id = boot_id()?;
-        for index in INDEXES {
+        let last_path = Path::new(NUMBERS).join("last");
+        let last = fs::read_to_string(&last_path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        for index in numbers_after(last) {
             let home = Home { dir: self.dir.join(format!("tb{index}")) };
             if homes.contains(&home) || !net::is_free(Layout::new(index))? {
                 continue;
             }
             state.index = index;
-            if state.name.is_empty() {
-                state.name = format!("tb{index}");
+            let mut named = state.clone();
+            if named.name.is_empty() {
+                named.name = format!("tb{index}");
             }
             fs::create_dir_all(home.dir()).map_err(Error::io("create", home.dir()))?;
             // State and lock come before anything outside the directory, so that `gc` finds all of it.
-            home.save(&state)?;
+            home.save(&named)?;
             let Some(owner) = home.try_own()? else { continue };
-            net::create_bridge(state.layout())?;
+            if !home.take_number(index)? {
+                crate::rootfs::remove_tree(home.dir())?;
+                continue;
+            }
+            write_whole(&last_path, index.to_string().as_bytes())?;
+            if let Err(error) = net::create_bridge(named.layout()) {
+                crate::gc::teardown(&home)?;
+                return Err(error);
+            }
             return Ok((home, owner));
         }
         Err(Error::Usage(format!(
@@ -231,6 +263,35 @@ impl Registry {
             }),
         }
     }
+}
+
+/// All numbers, beginning behind the last one given out: a number is taken again as late as possible, so that
+/// what still speaks to a testbed that has ended does not meet another.
+fn numbers_after(last: u8) -> impl Iterator<Item = u8> {
+    let (first, count) = (u16::from(*INDEXES.start()), u16::from(*INDEXES.end()));
+    INDEXES.filter_map(move |step| {
+        let number = first + (u16::from(last) + u16::from(step) - first) % count;
+        u8::try_from(number).ok()
+    })
+}
+
+fn number_link(index: u8) -> PathBuf {
+    Path::new(NUMBERS).join(index.to_string())
+}
+
+/// Gives a number back, when nothing named by it is left.
+pub(crate) fn give_number_back(index: u8) -> Result<()> {
+    let link = number_link(index);
+    fs::remove_file(&link).map_err(Error::io("remove", link))
+}
+
+/// The numbers whose testbed's directory is not there, each with the directory it was.
+pub(crate) fn numbers_without_directory() -> Vec<(u8, PathBuf)> {
+    let links = fs::read_dir(NUMBERS).into_iter().flatten().flatten();
+    links
+        .filter_map(|link| Some((link.file_name().to_str()?.parse().ok()?, fs::read_link(link.path()).ok()?)))
+        .filter(|(_, dir)| !dir.exists())
+        .collect()
 }
 
 /// Writes a file so that a reader, or a run after a crash, sees the old text or the new one.
@@ -297,6 +358,19 @@ mod tests {
             .unwrap();
         assert!(changed.detached);
         assert_eq!(home.load().unwrap(), changed);
+    }
+
+    #[test]
+    fn numbers_go_round_and_leave_none_out() {
+        let from = |last| numbers_after(last).collect::<Vec<_>>();
+        assert_eq!(from(0)[..3], [1, 2, 3]);
+        assert_eq!(from(249)[..3], [250, 1, 2]);
+        assert_eq!(from(250)[..3], [1, 2, 3]);
+        for last in 0..=u8::MAX {
+            let mut all = from(last);
+            all.sort_unstable();
+            assert_eq!(all, INDEXES.collect::<Vec<_>>(), "after {last}");
+        }
     }
 
     #[test]
