@@ -173,7 +173,7 @@ impl Host {
         let mut enter = tokio::process::Command::new("nsenter");
         enter
             .env("PATH", command::search_path())
-            .args(["--all", "--target", &leader.to_string(), "--"])
+            .args(["--all", "--root", "--target", &leader.to_string(), "--"])
             .args(["/bin/sh", "-c", command]);
         command::output(enter, EXEC_LIMIT).await
     }
@@ -455,7 +455,18 @@ impl Host {
             .and_then(|lent| {
                 let done = run(
                     "nsenter",
-                    &["--mount", "--target", &leader.to_string(), "--", "mount", "-t", "ext4", &lent, path],
+                    &[
+                        "--mount",
+                        "--root",
+                        "--target",
+                        &leader.to_string(),
+                        "--",
+                        "mount",
+                        "-t",
+                        "ext4",
+                        &lent,
+                        path,
+                    ],
                 );
                 let _ = fs::remove_file(root.join(lent.trim_start_matches('/')));
                 done
