@@ -3,7 +3,7 @@
 //! The crates below name their faults in enums of their own; a command turns them into this.
 
 use std::error::Error;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::iter;
 
 use serde::Serialize;
@@ -78,16 +78,17 @@ impl CliError {
 
 /// For people: the message, then one line for each cause and each hint. Holds colours, which the printer
 /// takes out where they are not wanted.
-impl fmt::Display for CliError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", labelled(style::ERROR, "error:", &self.message))?;
+impl CliError {
+    /// As a person reads it on standard error, with colours for the printer to keep or to strip.
+    pub(crate) fn styled(&self) -> String {
+        let mut text = labelled(style::ERROR, "error:", &self.message) + "\n";
         for cause in &self.causes {
-            writeln!(f, "  {}", labelled(style::CAUSE, "caused by:", cause))?;
+            text = text + "  " + &labelled(style::CAUSE, "caused by:", cause) + "\n";
         }
         for hint in &self.hints {
-            writeln!(f, "{}", labelled(style::ACTION, "hint:", hint))?;
+            text = text + &labelled(style::ACTION, "hint:", hint) + "\n";
         }
-        Ok(())
+        text
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
 
     #[test]
     fn an_error_shows_message_then_causes_then_hints() {
-        assert_snapshot!(strip_str(&example().to_string()), @r"
+        assert_snapshot!(strip_str(&example().styled()), @r"
         error: there is no plan
           caused by: cannot read inventory.yaml
           caused by: the disk is on fire
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn only_the_labels_are_coloured() {
-        let escaped = example().to_string().replace('\u{1b}', "^");
+        let escaped = example().styled().replace('\u{1b}', "^");
         assert_snapshot!(escaped, @r"
         ^[1m^[31merror:^[0m there is no plan
           ^[2mcaused by:^[0m cannot read inventory.yaml
@@ -157,13 +158,13 @@ mod tests {
     #[test]
     fn further_lines_of_a_message_are_indented() {
         let error = CliError::internal("one\ntwo");
-        assert_eq!(strip_str(&error.to_string()).to_string(), "error: one\n    two\n");
+        assert_eq!(strip_str(&error.styled()).to_string(), "error: one\n    two\n");
     }
 
     #[test]
     fn what_a_message_quotes_cannot_steer_the_terminal() {
         let error = CliError::usage("unknown host \u{1b}[2J\u{7}é");
-        assert_eq!(strip_str(&error.to_string()).to_string(), "error: unknown host \\u{1b}[2J\\u{7}é\n");
+        assert_eq!(strip_str(&error.styled()).to_string(), "error: unknown host \\u{1b}[2J\\u{7}é\n");
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
         let error =
             Directives::from_variable(Some("wärn, russh=debgu,=info,a[b]=info,c=".into())).unwrap_err();
         assert_eq!(error.exit(), crate::exit::Exit::WrongUsage);
-        assert_snapshot!(strip_str(&error.to_string()), @r#"
+        assert_snapshot!(strip_str(&error.styled()), @r#"
         error: cannot understand CLUSTERCTL_LOG="wärn, russh=debgu,=info,a[b]=info,c="
           caused by: column 1: `wärn` is not a level
           caused by: column 13: `debgu` is not a level

@@ -170,7 +170,7 @@ impl Printer {
     pub(crate) fn error(&mut self, error: &CliError) {
         let told = self.json && self.write_event(&Event::from(error)).is_ok();
         if !told {
-            self.tell(&error.to_string());
+            self.tell(&error.styled());
         }
     }
 
@@ -384,10 +384,7 @@ mod tests {
     #[test]
     fn a_result_that_cannot_be_written_is_an_internal_error() {
         let (mut ui, _) = with_failing_stdout(io::ErrorKind::StorageFull, false);
-        assert_eq!(
-            ui.result("complete\n", &EVENT).unwrap_err().to_string(),
-            ui.help("usage").unwrap_err().to_string()
-        );
+        assert_eq!(ui.result("complete\n", &EVENT).unwrap_err(), ui.help("usage").unwrap_err());
         let error = ui.result("complete\n", &EVENT).unwrap_err();
         assert_eq!((error.message.as_str(), error.causes.len()), ("cannot write to standard output", 1));
     }

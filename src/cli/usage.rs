@@ -146,9 +146,7 @@ mod tests {
     fn refused(line: &str) -> String {
         let arguments = arguments(line);
         match Invocation::parse(&arguments) {
-            Invocation::Answer { answer: Answer::Wrong(error), .. } => {
-                strip_str(&error.to_string()).to_string()
-            }
+            Invocation::Answer { answer: Answer::Wrong(error), .. } => strip_str(&error.styled()).to_string(),
             _ => panic!("{line} is accepted"),
         }
     }

@@ -31,7 +31,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A state file is not what this version of the testbed writes.
-    #[error("{path} is not a testbed's state; `testbed gc` removes what is left of it")]
+    #[error(
+        "{path} is not a state that this build can read; use the build that made it, or remove its directory and \
+         run `testbed gc`"
+    )]
     State {
         /// The state file.
         path: PathBuf,
@@ -57,6 +60,9 @@ pub enum Error {
         /// The console's last lines.
         console: String,
     },
+    /// The process itself failed at something that no caller could have avoided.
+    #[error("{0}")]
+    Internal(String),
     /// The caller asked for something that does not exist or is not possible.
     #[error("{0}")]
     Usage(String),

@@ -247,6 +247,8 @@ impl Host {
     /// # Errors
     /// When it is on already, or its processes cannot be started.
     pub fn power_on(&self) -> Result<()> {
+        // Two at once would mount the same upper layer twice.
+        let _lock = self.shared.home.lock()?;
         if self.status() != Status::Stopped {
             return Err(Error::Usage(format!("{} is running already", self.name())));
         }
@@ -310,13 +312,14 @@ impl Host {
     pub async fn stop(&self) -> Result<()> {
         match self.kind() {
             Kind::Nspawn => {
-                let leader = self.leader()?;
-                // systemd's orderly shutdown (systemd(1), SIGRTMIN+4: power off).
-                run("kill", &["-s", "RTMIN+4", &leader.to_string()])?;
+                if self.status() == Status::Paused {
+                    return Err(Error::Usage(format!("{} is paused; resume it first", self.name())));
+                }
+                // From inside, so that it works while the host is cut off.
+                self.exec_inside("systemctl --no-block poweroff").await?;
             }
             Kind::Guest => {
-                // The connection may go before the answer comes.
-                self.exec("systemctl poweroff").await?;
+                self.tell("systemctl --no-block poweroff").await?;
             }
         }
         self.until("its shutdown", STOP_LIMIT, || async { self.group().is_empty().then_some(Ok(())) }).await
@@ -337,8 +340,7 @@ impl Host {
     pub async fn reboot(&self) -> Result<()> {
         const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
         let before = self.run(BOOT_ID).await?;
-        // The connection may go before the answer comes.
-        self.exec("systemctl reboot").await?;
+        self.tell("systemctl --no-block reboot").await?;
         let before = before.as_str();
         self.until("its reboot", self.boot_limit(), || async move {
             if !self.listens().await {
@@ -354,8 +356,11 @@ impl Host {
     /// Freezes every process of the host, as a machine that hangs: it keeps its connections and answers nothing.
     ///
     /// # Errors
-    /// When the machine cannot freeze control groups.
+    /// When it is off, or the machine cannot freeze control groups.
     pub fn pause(&self) -> Result<()> {
+        if self.status() == Status::Stopped {
+            return Err(Error::Usage(format!("{} is not running", self.name())));
+        }
         self.group().freeze(true)
     }
 
@@ -373,6 +378,9 @@ impl Host {
     /// When the rules cannot be put in force.
     pub fn partition_from(&self, others: &[&Host]) -> Result<()> {
         let me = End::Host(self.name().to_owned());
+        for other in others {
+            self.check_neighbour(other.index)?;
+        }
         self.shared.change_rules(|rules| {
             for other in others {
                 let other = End::Host(other.name().to_owned());
@@ -388,9 +396,20 @@ impl Host {
     /// When the rules cannot be put in force.
     pub fn drop_packets(&self, loss: &Loss) -> Result<()> {
         let me = End::Host(self.name().to_owned());
+        if let Some(index) = loss.testbed {
+            self.check_neighbour(index)?;
+        }
         let (from, to) = if loss.sent { (me, loss.peer.clone()) } else { (loss.peer.clone(), me) };
         let rule = Rule { from, to, tcp_port: loss.tcp_port, percent: loss.percent };
         self.shared.change_rules(|rules| rules.push(rule))
+    }
+
+    /// Hosts of different testbeds have the same names.
+    fn check_neighbour(&self, index: u8) -> Result<()> {
+        if index == self.index {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("{} has no links to hosts of another testbed", self.name())))
     }
 
     /// Puts a file system of its own under `path`, so small that it can be filled. It begins with a copy of
@@ -512,6 +531,14 @@ impl Host {
         }
     }
 
+    /// Runs a command after which the connection may go before the answer comes.
+    async fn tell(&self, command: &str) -> Result<()> {
+        match self.exec(command).await {
+            Err(Error::Timeout { .. }) | Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether something takes connections on the SSH port.
     async fn listens(&self) -> bool {
         let connect = tokio::net::TcpStream::connect(SocketAddrV4::new(self.address(), 22));
@@ -583,6 +610,8 @@ impl Disk {
 #[derive(Clone, Debug)]
 pub struct Loss {
     peer: End,
+    /// Whose host the peer is.
+    testbed: Option<u8>,
     sent: bool,
     tcp_port: Option<u16>,
     percent: u8,
@@ -590,19 +619,19 @@ pub struct Loss {
 
 impl Loss {
     fn new(peer: End, sent: bool) -> Self {
-        Self { peer, sent, tcp_port: None, percent: 100 }
+        Self { peer, testbed: None, sent, tcp_port: None, percent: 100 }
     }
 
     /// Packets to another host.
     #[must_use]
     pub fn to(other: &Host) -> Self {
-        Self::new(End::Host(other.name().to_owned()), true)
+        Self { testbed: Some(other.index), ..Self::new(End::Host(other.name().to_owned()), true) }
     }
 
     /// Packets from another host.
     #[must_use]
     pub fn from(other: &Host) -> Self {
-        Self::new(End::Host(other.name().to_owned()), false)
+        Self { testbed: Some(other.index), ..Self::new(End::Host(other.name().to_owned()), false) }
     }
 
     /// Packets to this machine.

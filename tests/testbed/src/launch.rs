@@ -103,10 +103,13 @@ impl Launch<'_> {
     /// Makes a guest's disk out of the root file system and the host's own files.
     pub(crate) fn create_disk(&self) -> Result<()> {
         const SCRIPT: &str = "mount -t overlay overlay -o \"lowerdir=$1,upperdir=$2/upper,workdir=$2/work\" \"$2/root\" \
-             && exec mke2fs -q -F -t ext4 -L root -d \"$2/root\" \"$2/disk.img\" \"$3\"";
-        let args: [&std::ffi::OsStr; 9] = [
+             && mke2fs -q -F -t ext4 -L root -d \"$2/root\" \"$2/disk.partial\" \"$3\" \
+             && mv \"$2/disk.partial\" \"$2/disk.img\"";
+        let args: [&std::ffi::OsStr; 11] = [
+            "--pdeathsig=KILL".as_ref(),
+            "unshare".as_ref(),
             "--mount".as_ref(),
-            "--propagation=private".as_ref(),
+            "--propagation=slave".as_ref(),
             "sh".as_ref(),
             "-c".as_ref(),
             SCRIPT.as_ref(),
@@ -115,7 +118,7 @@ impl Launch<'_> {
             self.dir.as_os_str(),
             GUEST_DISK.as_ref(),
         ];
-        run("unshare", &args).map(drop)
+        run("setpriv", &args).map(drop)
     }
 
     /// Starts the host's tree of processes and returns; they live on by themselves. `groups` are the
@@ -136,7 +139,7 @@ impl Launch<'_> {
         command
             .env_clear()
             .env("PATH", search_path())
-            .args(["--fork", "unshare", "--mount", "--propagation=private", "--", "sh"])
+            .args(["--fork", "unshare", "--mount", "--propagation=slave", "--", "sh"])
             .arg(script)
             .arg(self.dir)
             .arg(rootfs)

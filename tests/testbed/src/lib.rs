@@ -15,8 +15,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! This crate never touches control groups, interfaces, mounts or processes that it did not make, never uses
-//! a network other than its own bridges, and knows nothing of clusterctl but the form of its inventory.
+//! This crate never touches interfaces, mounts or processes that it did not make, sends to no network but its
+//! own bridges (building a root file system aside), and knows nothing of clusterctl but the form of its
+//! inventory.
 
 mod cgroup;
 mod command;

@@ -44,18 +44,28 @@ pub(crate) fn files(
     ]
 }
 
-/// Writes files below `root`, making directories as a root file system has them.
+/// Writes files below `root`. Directories are made as a root file system has them, whatever this process's
+/// umask.
 pub(crate) fn write(root: &Path, files: &[(&'static str, String, u32)]) -> Result<()> {
     for (path, text, mode) in files {
         let path = root.join(path);
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+            make_directories(root, dir)?;
         }
         fs::write(&path, text).map_err(Error::io("write", &path))?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(*mode))
-            .map_err(Error::io("set the mode of", &path))?;
+        set_mode(&path, *mode)?;
     }
     Ok(())
+}
+
+/// Makes `dir`, at or below `root`, readable for all with every directory between them.
+pub(crate) fn make_directories(root: &Path, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    dir.ancestors().take_while(|d| d.starts_with(root)).try_for_each(|d| set_mode(d, 0o755))
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path))
 }
 
 /// A new machine id: 32 hexadecimal digits (machine-id(5)).
@@ -79,6 +89,18 @@ mod tests {
             .collect::<Vec<_>>()
             .join("\n");
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn directories_are_readable_for_all_whatever_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("upper");
+        fs::create_dir(&root).unwrap();
+        set_mode(&root, 0o700).unwrap();
+        write(&root, &[("etc/ssh/key", "x".into(), 0o600)]).unwrap();
+        for (path, mode) in [("", 0o755), ("etc", 0o755), ("etc/ssh", 0o755), ("etc/ssh/key", 0o600)] {
+            assert_eq!(fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777, mode, "{path}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// A program and the Debian package it comes in.
 type Tool = (&'static str, &'static str);
 
-const ALWAYS: [Tool; 12] = [
+const ALWAYS: [Tool; 13] = [
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("ip", "iproute2"),
@@ -16,6 +16,7 @@ const ALWAYS: [Tool; 12] = [
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("setsid", "util-linux"),
+    ("setpriv", "util-linux"),
     ("nsenter", "util-linux"),
     ("losetup", "mount"),
     ("mount", "mount"),
@@ -30,8 +31,22 @@ pub(crate) struct Machine<'a> {
     pub(crate) has_path: &'a dyn Fn(&str) -> bool,
 }
 
+/// What a machine is to be fit for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum For {
+    Removing,
+    Containers,
+    Guests,
+}
+
 /// The lines that say what is missing, and how to get it; none when all is there.
-fn missing(guests: bool, machine: &Machine<'_>) -> Vec<String> {
+fn missing(what: For, machine: &Machine<'_>) -> Vec<String> {
+    let guests = what == For::Guests;
+    let tools: Vec<&Tool> = match what {
+        For::Removing => ALWAYS.iter().filter(|(name, _)| ["ip", "nft", "losetup"].contains(name)).collect(),
+        For::Containers => ALWAYS.iter().collect(),
+        For::Guests => ALWAYS.iter().chain(&GUESTS).collect(),
+    };
     let mut lines = Vec::new();
     if !machine.root {
         lines.push(
@@ -39,13 +54,13 @@ fn missing(guests: bool, machine: &Machine<'_>) -> Vec<String> {
         );
     }
     let mut packages = Vec::new();
-    for (program, package) in ALWAYS.iter().chain(guests.then_some(&GUESTS).into_iter().flatten()) {
+    for (program, package) in tools {
         if !(machine.has_program)(program) {
             lines.push(format!("  {program}: in the package {package}"));
             packages.push(*package);
         }
     }
-    if !(machine.has_path)("/usr/share/keyrings/debian-archive-keyring.gpg") {
+    if what != For::Removing && !(machine.has_path)("/usr/share/keyrings/debian-archive-keyring.gpg") {
         lines.push("  Debian's archive keys: in the package debian-archive-keyring".into());
         packages.push("debian-archive-keyring");
     }
@@ -68,6 +83,18 @@ fn missing(guests: bool, machine: &Machine<'_>) -> Vec<String> {
 /// # Errors
 /// One [`Error::Missing`] that lists everything that is missing.
 pub(crate) fn check(guests: bool) -> Result<()> {
+    check_for(if guests { For::Guests } else { For::Containers })
+}
+
+/// Refuses a machine on which nothing can be removed: it needs less than making hosts does.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_for_removing() -> Result<()> {
+    check_for(For::Removing)
+}
+
+fn check_for(what: For) -> Result<()> {
     let machine = Machine {
         root: rustix::process::geteuid().is_root(),
         has_program: &|name| {
@@ -75,7 +102,7 @@ pub(crate) fn check(guests: bool) -> Result<()> {
         },
         has_path: &|path| Path::new(path).exists(),
     };
-    let lines = missing(guests, &machine);
+    let lines = missing(what, &machine);
     if lines.is_empty() { Ok(()) } else { Err(Error::Missing(lines.join("\n"))) }
 }
 
@@ -92,7 +119,7 @@ mod tests {
             },
             has_path: &|_| true,
         };
-        insta::assert_snapshot!(missing(true, &machine).join("\n"), @"
+        insta::assert_snapshot!(missing(For::Guests, &machine).join("\n"), @"
           root: hosts need namespaces, mounts and a bridge; run as root, for example with `sudo`
           systemd-nspawn: in the package systemd-container
           ssh: in the package openssh-client
@@ -109,7 +136,7 @@ mod tests {
             has_program: &|name| !name.starts_with("qemu"),
             has_path: &|p| p != "/dev/net/tun",
         };
-        assert_eq!(missing(false, &machine), Vec::<String>::new());
-        assert_eq!(missing(true, &machine).len(), 3);
+        assert_eq!(missing(For::Containers, &machine), Vec::<String>::new());
+        assert_eq!(missing(For::Guests, &machine).len(), 3);
     }
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -87,7 +88,8 @@ impl Spec {
     /// The name of the cached file system: the same for the same contents, in whatever order they were named.
     pub(crate) fn key(&self) -> String {
         let mut hash = Sha256::new();
-        for part in [self.release.suite(), std::env::consts::ARCH, &self.packages.join(" "), CUSTOMIZE] {
+        let (packages, options) = (self.packages.join(" "), OPTIONS.join(" "));
+        for part in [self.release.suite(), std::env::consts::ARCH, &packages, &options, CUSTOMIZE] {
             hash.update(part);
             hash.update([0]);
         }
@@ -99,10 +101,11 @@ impl Spec {
     }
 }
 
-/// A cached root file system.
+/// A cached root file system. While the value lives, the cache keeps it.
 #[derive(Clone, Debug)]
 pub(crate) struct Rootfs {
     pub(crate) path: PathBuf,
+    _kept: Arc<fs::File>,
 }
 
 impl Rootfs {
@@ -119,7 +122,7 @@ impl Rootfs {
                 e.file_name().to_str().and_then(|n| n.strip_prefix("vmlinuz-")).map(str::to_owned)
             })
             .max()
-            .ok_or_else(|| Error::Usage(format!("{} holds no kernel", boot.display())))?;
+            .ok_or_else(|| Error::Internal(format!("{} holds no kernel", boot.display())))?;
         Ok((boot.join(format!("vmlinuz-{newest}")), boot.join(format!("initrd.img-{newest}"))))
     }
 }
@@ -135,9 +138,21 @@ impl Cache {
         Self { dir }
     }
 
+    /// The lock file of a key. It is never removed, so that it is the same for everybody.
+    fn lock_file(&self, key: &str) -> Result<fs::File> {
+        fs::create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
+        let path = self.dir.join(format!("{key}.lock"));
+        fs::File::create(&path).map_err(Error::io("create", path))
+    }
+
     /// The file system of that key, for hosts that were made from it.
-    pub(crate) fn get(&self, key: &str) -> Rootfs {
-        Rootfs { path: self.dir.join(key) }
+    ///
+    /// # Errors
+    /// When its lock cannot be taken.
+    pub(crate) fn get(&self, key: &str) -> Result<Rootfs> {
+        let lock = self.lock_file(key)?;
+        lock.lock_shared().map_err(Error::io("lock", &self.dir))?;
+        Ok(Rootfs { path: self.dir.join(key), _kept: Arc::new(lock) })
     }
 
     /// The root file system for `spec`; built when the cache does not have it. Only one process builds it,
@@ -146,54 +161,65 @@ impl Cache {
     /// # Errors
     /// When mmdebstrap fails; nothing stays in the cache then.
     pub(crate) fn ensure(&self, spec: &Spec, report: &(dyn Fn(&str) + Sync)) -> Result<Rootfs> {
-        fs::create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
         let key = spec.key();
         let path = self.dir.join(&key);
-        let lock_path = self.dir.join(format!("{key}.lock"));
-        let lock = fs::File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
-        if lock.try_lock().is_err() {
-            report(&format!("waiting for another run that builds the root file system {key}"));
-            lock.lock().map_err(Error::io("lock", &lock_path))?;
-        }
-        if !path.exists() {
-            report(&format!(
-                "building the root file system {key} with mmdebstrap, once: this takes a minute or two"
-            ));
-            let partial = self.dir.join(format!("{key}.partial"));
-            remove_tree(&partial)?;
-            let built = bootstrap(spec, &partial);
-            if let Err(error) = built {
-                remove_tree(&partial)?;
-                return Err(error);
+        loop {
+            if path.exists() {
+                let found = self.get(&key)?;
+                // It may have been cleared away before the lock was taken.
+                if path.exists() {
+                    return Ok(found);
+                }
             }
-            fs::rename(&partial, &path).map_err(Error::io("rename", &partial))?;
+            let lock = self.lock_file(&key)?;
+            if lock.try_lock().is_err() {
+                report(&format!("waiting for another run that builds the root file system {key}"));
+                lock.lock().map_err(Error::io("lock", &self.dir))?;
+            }
+            if !path.exists() {
+                report(&format!(
+                    "building the root file system {key} with mmdebstrap, once: this takes a minute or two"
+                ));
+                self.build(spec, &key, &path)?;
+            }
         }
-        Ok(Rootfs { path })
     }
 
-    /// Removes the cached file systems whose names `in_use` does not hold. Returns what was removed.
+    /// Builds under another name, so that what a killed run left is never taken for the whole.
+    fn build(&self, spec: &Spec, key: &str, path: &Path) -> Result<()> {
+        let partial = self.dir.join(format!("{key}.partial"));
+        let work = self.dir.join(format!("{key}.work"));
+        remove_tree(&partial)?;
+        remove_tree(&work)?;
+        let built = bootstrap(spec, &work, &partial)
+            .and_then(|()| run("sync", &["--file-system".as_ref(), partial.as_os_str()]).map(drop))
+            .and_then(|()| fs::rename(&partial, path).map_err(Error::io("rename", &partial)));
+        remove_tree(&work)?;
+        if built.is_err() {
+            remove_tree(&partial)?;
+        }
+        built
+    }
+
+    /// Removes the cached file systems whose keys `in_use` does not hold and that no process works with.
+    /// Returns what was removed.
     ///
     /// # Errors
     /// When a directory cannot be read or removed.
     pub(crate) fn clear(&self, in_use: &[String]) -> Result<Vec<String>> {
         let mut removed = Vec::new();
-        let Ok(entries) = fs::read_dir(&self.dir) else { return Ok(removed) };
-        for entry in entries.flatten() {
+        for entry in fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))?.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let key = name.trim_end_matches(".partial").trim_end_matches(".lock");
-            if in_use.iter().any(|used| used == key) || !is_key(key) {
+            let key = name.trim_end_matches(".partial").trim_end_matches(".work");
+            let is_ours = is_key(key) && entry.file_type().is_ok_and(|t| t.is_dir());
+            if !is_ours || in_use.iter().any(|used| used == key) {
                 continue;
             }
-            let lock_path = self.dir.join(format!("{key}.lock"));
-            let lock = fs::File::create(&lock_path).map_err(Error::io("create", &lock_path))?;
-            if lock.try_lock().is_err() {
-                continue;
-            }
-            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+            let lock = self.lock_file(key)?;
+            if lock.try_lock().is_ok() {
                 remove_tree(&entry.path())?;
                 removed.push(name);
             }
-            let _ = fs::remove_file(lock_path);
         }
         Ok(removed)
     }
@@ -213,45 +239,67 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-fn bootstrap(spec: &Spec, target: &Path) -> Result<()> {
-    let work = target.with_extension("work");
-    remove_tree(&work)?;
-    fs::create_dir_all(&work).map_err(Error::io("create", &work))?;
+/// Options of mmdebstrap that are the same for every root file system.
+const OPTIONS: [&str; 6] = [
+    "--mode=root",
+    "--variant=minbase",
+    "--components=main",
+    "--aptopt=APT::Install-Recommends \"false\"",
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-exclude=/usr/share/locale/*",
+];
+
+/// Runs mmdebstrap where its mounts are seen by itself alone and end with it, however it ends; and it ends
+/// when this process does.
+fn bootstrap(spec: &Spec, work: &Path, target: &Path) -> Result<()> {
+    fs::create_dir_all(work).map_err(Error::io("create", work))?;
     let script = work.join("customize.sh");
     fs::write(&script, CUSTOMIZE).map_err(Error::io("write", &script))?;
     let options = work.join("apt.conf");
     fs::write(&options, apt_options(&run("apt-config", &["dump"])?)).map_err(Error::io("write", &options))?;
 
-    let mut args = vec![
-        "--quiet".to_owned(),
-        "--mode=root".to_owned(),
-        "--variant=minbase".to_owned(),
-        "--components=main".to_owned(),
+    let mut args: Vec<String> = [
+        "--pdeathsig=KILL",
+        "unshare",
+        "--mount",
+        "--propagation=slave",
+        "--pid",
+        "--mount-proc",
+        "--fork",
+        "--kill-child",
+        "mmdebstrap",
+        "--quiet",
+    ]
+    .map(str::to_owned)
+    .into();
+    args.extend(OPTIONS.map(str::to_owned));
+    args.extend([
         format!("--include={}", spec.packages.join(",")),
         format!("--aptopt={}", options.display()),
-        "--aptopt=APT::Install-Recommends \"false\"".to_owned(),
-        "--dpkgopt=path-exclude=/usr/share/doc/*".to_owned(),
-        "--dpkgopt=path-exclude=/usr/share/locale/*".to_owned(),
         format!("--customize-hook=sh {} \"$1\"", script.display()),
         spec.release.suite().to_owned(),
         target.display().to_string(),
-    ];
+    ]);
     let targets =
-        run("apt-get", &["indextargets", "--format", "$(ORIGIN) $(REPO_URI)", "Created-By: Packages"])?;
+        run("apt-get", &["indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages"])?;
     // Without a mirror of the machine's own, mmdebstrap knows Debian's.
     args.extend(debian_mirror(&targets));
-    let result = run("mmdebstrap", &args);
-    remove_tree(&work)?;
-    result.map(drop)
+    run("setpriv", &args).map(drop)
 }
 
-/// The Debian mirror among the lines `ORIGIN URI` of `apt-get indextargets`.
+/// The Debian mirror among the lines `URI ORIGIN` of `apt-get indextargets`. Only forms of addresses that
+/// mmdebstrap takes; lists of mirrors, as cloud images have them, are not.
 fn debian_mirror(targets: &str) -> Option<String> {
+    const SCHEMES: [&str; 4] = ["http://", "https://", "file://", "copy://"];
     targets
         .lines()
         .filter_map(|line| line.split_once(' '))
-        .find(|(origin, uri)| *origin == "Debian" && !uri.contains("security"))
-        .map(|(_, uri)| uri.trim().to_owned())
+        .find(|(uri, origin)| {
+            *origin == "Debian"
+                && SCHEMES.iter().any(|scheme| uri.starts_with(scheme))
+                && !uri.contains("security")
+        })
+        .map(|(uri, _)| uri.to_owned())
 }
 
 /// The settings of this machine's apt by which it reaches its mirrors.
@@ -291,10 +339,19 @@ mod tests {
 
     #[test]
     fn the_machines_own_debian_mirror_is_taken() {
-        let targets =
-            "Node x://n.example/\nDebian x://d.example/debian-security/\nDebian x://d.example/debian/\n";
-        assert_eq!(debian_mirror(targets).as_deref(), Some("x://d.example/debian/"));
-        assert_eq!(debian_mirror("Ubuntu x://u.example/ubuntu/\n"), None);
+        for (targets, expected) in [
+            ("http://n.example/ Node\nhttp://d.example/debian/ Debian", Some("http://d.example/debian/")),
+            (
+                "http://d.example/debian-security/ Debian\nhttp://d.example/debian/ Debian",
+                Some("http://d.example/debian/"),
+            ),
+            ("http://b.example/ Debian Backports", None),
+            ("mirror+file:/etc/apt/mirrors/debian.list/ Debian", None),
+            ("http://u.example/ubuntu/ Ubuntu", None),
+            ("", None),
+        ] {
+            assert_eq!(debian_mirror(targets).as_deref(), expected, "{targets}");
+        }
     }
 
     #[test]
@@ -311,11 +368,19 @@ mod tests {
     fn the_cache_gives_up_only_what_it_made_and_nobody_uses() {
         let dir = tempfile::tempdir().unwrap();
         let used = "bookworm-0123456789ab";
-        for name in [used, "trixie-0123456789ab", "trixie-ffffffffffff.partial", "holiday-pictures"] {
+        for name in [
+            used,
+            "trixie-0123456789ab",
+            "trixie-ffffffffffff.partial",
+            "holiday-pictures",
+            "bookworm-aaaaaaaaaaaa",
+        ] {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
-        let removed = Cache::at(dir.path().into()).clear(&[used.to_owned()]).unwrap();
-        let mut removed = removed;
+        let cache = Cache::at(dir.path().into());
+        let held = cache.get("bookworm-aaaaaaaaaaaa").unwrap();
+        let mut removed = cache.clear(&[used.to_owned()]).unwrap();
+        assert!(held.path.exists(), "somebody works with it");
         removed.sort();
         assert_eq!(removed, ["trixie-0123456789ab", "trixie-ffffffffffff.partial"]);
         assert!(dir.path().join(used).exists() && dir.path().join("holiday-pictures").exists());

@@ -54,6 +54,9 @@ impl Ssh {
             "StrictHostKeyChecking=yes".into(),
             "IdentitiesOnly=yes".into(),
             "ConnectTimeout=5".into(),
+            // A connection to a host that is gone ends by itself.
+            "ServerAliveInterval=5".into(),
+            "ServerAliveCountMax=3".into(),
             // The default key exchange costs four times the processor time of this one.
             "KexAlgorithms=curve25519-sha256".into(),
             "LogLevel=ERROR".into(),
@@ -77,9 +80,8 @@ impl Ssh {
     }
 }
 
-/// Makes a host's keys below `etc_ssh`. Returns the lines for known_hosts and the first key's fingerprint.
+/// Makes a host's keys in `etc_ssh`. Returns the lines for known_hosts and the first key's fingerprint.
 pub(crate) fn create_host_keys(etc_ssh: &Path, host: &str, address: Ipv4Addr) -> Result<(String, String)> {
-    fs::create_dir_all(etc_ssh).map_err(Error::io("create", etc_ssh))?;
     let mut lines = String::new();
     let mut fingerprint = String::new();
     for kind in HOST_KEY_TYPES {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::layout::{INDEXES, Kind, Layout};
 use crate::net::{self, Rule};
-use crate::rootfs::{Cache, Release};
+use crate::rootfs::{Cache, Release, remove_tree};
 
 /// Where testbeds stand unless `CLUSTERCTL_TESTBED_DIR` says otherwise.
 const DIR: &str = "/var/lib/clusterctl-testbed";
@@ -23,10 +23,12 @@ const DIR: &str = "/var/lib/clusterctl-testbed";
 const CACHE: &str = "/var/cache/clusterctl-testbed";
 /// Links from each number in use to its testbed's directory, and the number that was given out last.
 const NUMBERS: &str = "/run/clusterctl-testbed";
+const OWNER_LOCK: &str = "owner.lock";
+/// Directories that are not yet, or no longer, a testbed's.
+const GONE: &str = "gone-";
 
-/// A testbed's state file.
+/// A testbed's state file. Fields may be added, with a default: other builds read it too.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// What people call it; `tb<index>` unless named.
     pub(crate) name: String,
@@ -44,7 +46,6 @@ pub(crate) struct State {
 
 /// One host.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct HostState {
     pub(crate) name: String,
     /// Counted from 1; gives the address.
@@ -78,9 +79,10 @@ impl Home {
         &self.dir
     }
 
-    /// The number in the directory's name, by which all else is found when there is no state.
+    /// The number in the directory's name, by which all else is found.
     pub(crate) fn index(&self) -> Option<u8> {
-        self.dir.file_name()?.to_str()?.strip_prefix("tb")?.parse().ok()
+        let name = self.dir.file_name()?.to_str()?;
+        INDEXES.into_iter().find(|index| name == directory_name(*index))
     }
 
     /// Whether the number, and with it all that is named by it, is this testbed's.
@@ -120,6 +122,14 @@ impl Home {
         write_whole(&path, &text)
     }
 
+    /// Held for one change of the testbed.
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.dir.join("state.lock");
+        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        lock.lock().map_err(Error::io("lock", &path))?;
+        Ok(lock)
+    }
+
     /// Changes the state; `change` sees what is on disk, and `then` is carried out before another process
     /// may change it.
     pub(crate) fn update(
@@ -127,9 +137,7 @@ impl Home {
         change: impl FnOnce(&mut State) -> Result<()>,
         then: impl FnOnce(&State) -> Result<()>,
     ) -> Result<State> {
-        let path = self.dir.join("state.lock");
-        let lock = File::create(&path).map_err(Error::io("create", &path))?;
-        lock.lock().map_err(Error::io("lock", &path))?;
+        let _lock = self.lock()?;
         let mut state = self.load()?;
         change(&mut state)?;
         self.save(&state)?;
@@ -137,15 +145,30 @@ impl Home {
         Ok(state)
     }
 
-    /// Takes the owner's lock if nobody holds it.
+    /// Takes the owner's lock if nobody holds it. Nothing also when the directory has just gone.
     pub(crate) fn try_own(&self) -> Result<Option<File>> {
-        let path = self.dir.join("owner.lock");
-        let lock = File::create(&path).map_err(Error::io("create", &path))?;
+        let path = self.dir.join(OWNER_LOCK);
+        // Never made here: a testbed that is just being removed would be half there again.
+        let lock = match File::open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(Error::io("open", &path))?,
+        };
         match lock.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(source)) => Err(Error::Io { action: "lock", path, source }),
         }
+    }
+
+    /// Takes the directory out of sight in one step, then removes it.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let Some(parent) = self.dir.parent() else { return Ok(()) };
+        let gone = parent.join(format!("{GONE}{}", crate::prepare::machine_id()?));
+        match fs::rename(&self.dir, &gone) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.map_err(Error::io("rename", &self.dir))?,
+        }
+        remove_tree(&gone)
     }
 }
 
@@ -157,100 +180,142 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// The registry that the environment names, or the machine's.
-    pub(crate) fn from_env() -> Self {
+    /// The registry that the environment names, or the machine's. Its directory is made.
+    ///
+    /// # Errors
+    /// When a directory cannot be made, or its name cannot stand in a mount's options.
+    pub(crate) fn from_env() -> Result<Self> {
         let path = |name: &str, default: &str| {
-            std::env::var_os(name)
+            let path = std::env::var_os(name)
                 .filter(|v| !v.is_empty())
-                .map_or_else(|| PathBuf::from(default), PathBuf::from)
+                .map_or_else(|| PathBuf::from(default), PathBuf::from);
+            fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+            // One name for one directory: it is compared with what the kernel and other processes say.
+            let path = fs::canonicalize(&path).map_err(Error::io("resolve", &path))?;
+            if path.to_string_lossy().contains([',', ':', ' ', '\\']) {
+                let path = path.display();
+                return Err(Error::Usage(format!(
+                    "{name} is {path}: commas, colons, spaces and backslashes cannot stand in a mount's options"
+                )));
+            }
+            Ok(path)
         };
-        Self { dir: path("CLUSTERCTL_TESTBED_DIR", DIR), cache: path("CLUSTERCTL_TESTBED_CACHE", CACHE) }
+        Ok(Self {
+            dir: path("CLUSTERCTL_TESTBED_DIR", DIR)?,
+            cache: path("CLUSTERCTL_TESTBED_CACHE", CACHE)?,
+        })
     }
 
     pub(crate) fn cache(&self) -> Cache {
         Cache::at(self.cache.clone())
     }
 
-    /// Held while testbeds are claimed or collected, so that one is never taken for abandoned while it is
-    /// being made.
-    pub(crate) fn lock(&self) -> Result<File> {
-        fs::create_dir_all(&self.dir).map_err(Error::io("create", &self.dir))?;
-        let path = self.dir.join("lock");
-        let lock = File::create(&path).map_err(Error::io("create", &path))?;
-        lock.lock().map_err(Error::io("lock", &path))?;
-        Ok(lock)
+    /// What is left of testbeds whose removal was broken off.
+    pub(crate) fn remove_gone(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(GONE) {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// The directories of all testbeds, by number.
     pub(crate) fn homes(&self) -> Result<Vec<Home>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(Error::Io { action: "read", path: self.dir.clone(), source }),
-        };
+        let entries = fs::read_dir(&self.dir).map_err(Error::io("read", &self.dir))?;
         let mut homes: Vec<Home> =
             entries.flatten().map(|e| Home { dir: e.path() }).filter(|home| home.index().is_some()).collect();
         homes.sort_by_key(Home::index);
         Ok(homes)
     }
 
+    /// The testbeds whose state can be read.
+    pub(crate) fn all(&self) -> Result<Vec<(Home, State)>> {
+        let homes = self.homes()?.into_iter();
+        Ok(homes.filter_map(|home| home.load().ok().map(|state| (home, state))).collect())
+    }
+
     /// Takes a free number: its directory, its bridge, and the owner's lock. The state's `index`, `name` (if
     /// empty) and `boot_id` are filled in.
     ///
     /// # Errors
-    /// When the name is taken, no number is free, or the bridge cannot be made.
-    pub(crate) fn claim(&self, mut state: State) -> Result<(Home, File)> {
-        let _lock = self.lock()?;
-        let homes = self.homes()?;
-        if homes.iter().filter_map(|home| home.load().ok()).any(|s| s.name == state.name) {
+    /// When the name is taken, no number is free, or the bridge cannot be made; nothing stays behind.
+    pub(crate) fn claim(&self, mut state: State) -> Result<(Home, State, File)> {
+        let _lock = machine_lock()?;
+        if self.all()?.iter().any(|(_, s)| s.name == state.name) {
             return Err(Error::Usage(format!(
                 "there is a testbed called `{0}` already; take another name, or end it with `testbed down --name {0}`",
                 state.name
             )));
         }
         state.boot_id = boot_id()?;
+        let unnamed = state.name.is_empty();
         let last_path = Path::new(NUMBERS).join("last");
         let last = fs::read_to_string(&last_path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         for index in numbers_after(last) {
-            let home = Home { dir: self.dir.join(format!("tb{index}")) };
-            if homes.contains(&home) || !net::is_free(Layout::new(index))? {
+            let home = Home { dir: self.dir.join(directory_name(index)) };
+            if home.dir().exists() || !net::is_free(Layout::new(index))? {
                 continue;
             }
             state.index = index;
-            let mut named = state.clone();
-            if named.name.is_empty() {
-                named.name = format!("tb{index}");
+            if unnamed {
+                state.name = directory_name(index);
             }
-            fs::create_dir_all(home.dir()).map_err(Error::io("create", home.dir()))?;
-            // State and lock come before anything outside the directory, so that `gc` finds all of it.
-            home.save(&named)?;
-            let Some(owner) = home.try_own()? else { continue };
-            if !home.take_number(index)? {
-                crate::rootfs::remove_tree(home.dir())?;
-                continue;
+            let Some(owner) = self.create(&home, &state)? else { continue };
+            let made = home.take_number(index).and_then(|mine| {
+                if mine {
+                    net::create_bridge(state.layout())?;
+                }
+                Ok(mine)
+            });
+            match made {
+                Ok(true) => {
+                    // Only the order in which numbers are tried hangs on it.
+                    let _ = write_whole(&last_path, index.to_string().as_bytes());
+                    return Ok((home, state, owner));
+                }
+                Ok(false) => home.remove()?,
+                Err(error) => {
+                    crate::gc::teardown(&home)?;
+                    return Err(error);
+                }
             }
-            write_whole(&last_path, index.to_string().as_bytes())?;
-            if let Err(error) = net::create_bridge(named.layout()) {
-                crate::gc::teardown(&home)?;
-                return Err(error);
-            }
-            return Ok((home, owner));
         }
         Err(Error::Usage(format!(
-            "no free number for another testbed between {} and {}; `testbed list` shows those there are",
+            "no number between {} and {} is free for another testbed: each is taken (`testbed list`), or a route of \
+             this machine leads to its network 10.213.<number>.0/24 (`ip route`)",
             INDEXES.start(),
             INDEXES.end()
         )))
     }
 
+    /// Makes a testbed's directory, whole at once: with its state, and its owner's lock held. Nothing when
+    /// it is there already.
+    fn create(&self, home: &Home, state: &State) -> Result<Option<File>> {
+        let partial = Home { dir: self.dir.join(format!("{GONE}{}", crate::prepare::machine_id()?)) };
+        fs::create_dir(partial.dir()).map_err(Error::io("create", partial.dir()))?;
+        let lock_path = partial.dir().join(OWNER_LOCK);
+        let made = File::create(&lock_path)
+            .and_then(|lock| lock.lock().map(|()| lock))
+            .map_err(Error::io("create", &lock_path))
+            .and_then(|lock| partial.save(state).map(|()| lock));
+        let owner = match made {
+            Ok(owner) => owner,
+            Err(error) => {
+                remove_tree(partial.dir())?;
+                return Err(error);
+            }
+        };
+        if fs::rename(partial.dir(), home.dir()).is_err() {
+            remove_tree(partial.dir())?;
+            return Ok(None);
+        }
+        Ok(Some(owner))
+    }
+
     /// The testbed of that name; without a name, the only one.
     pub(crate) fn find(&self, name: Option<&str>) -> Result<(Home, State)> {
-        let mut all = Vec::new();
-        for home in self.homes()? {
-            if let Ok(state) = home.load() {
-                all.push((home, state));
-            }
-        }
+        let mut all = self.all()?;
         let names = all.iter().map(|(_, s)| s.name.clone()).collect::<Vec<_>>().join(", ");
         match (name, all.len()) {
             (_, 0) => Err(Error::Usage("there is no testbed; `testbed up` makes one".into())),
@@ -275,6 +340,10 @@ fn numbers_after(last: u8) -> impl Iterator<Item = u8> {
     })
 }
 
+fn directory_name(index: u8) -> String {
+    format!("tb{index}")
+}
+
 fn number_link(index: u8) -> PathBuf {
     Path::new(NUMBERS).join(index.to_string())
 }
@@ -285,12 +354,22 @@ pub(crate) fn give_number_back(index: u8) -> Result<()> {
     fs::remove_file(&link).map_err(Error::io("remove", link))
 }
 
-/// The numbers whose testbed's directory is not there, each with the directory it was.
-pub(crate) fn numbers_without_directory() -> Vec<(u8, PathBuf)> {
+/// Held while numbers are taken or collected on this machine, so that no testbed is taken for abandoned
+/// while it is being made, whatever its registry.
+pub(crate) fn machine_lock() -> Result<File> {
+    fs::create_dir_all(NUMBERS).map_err(Error::io("create", NUMBERS))?;
+    let path = Path::new(NUMBERS).join("lock");
+    let lock = File::create(&path).map_err(Error::io("create", &path))?;
+    lock.lock().map_err(Error::io("lock", &path))?;
+    Ok(lock)
+}
+
+/// The numbers in use, each with its testbed's directory, in whatever registry.
+pub(crate) fn numbers() -> Vec<(u8, Home)> {
     let links = fs::read_dir(NUMBERS).into_iter().flatten().flatten();
     links
         .filter_map(|link| Some((link.file_name().to_str()?.parse().ok()?, fs::read_link(link.path()).ok()?)))
-        .filter(|(_, dir)| !dir.exists())
+        .map(|(index, dir)| (index, Home { dir }))
         .collect()
 }
 
@@ -335,11 +414,14 @@ mod tests {
         let home = Home { dir: registry.dir.join(format!("tb{number}")) };
         fs::create_dir_all(home.dir()).unwrap();
         home.save(&state(name)).unwrap();
+        File::create(home.dir().join(OWNER_LOCK)).unwrap();
         home
     }
 
     fn registry(dir: &Path) -> Registry {
-        Registry { dir: dir.join("testbeds"), cache: dir.join("cache") }
+        let registry = Registry { dir: dir.join("testbeds"), cache: dir.join("cache") };
+        fs::create_dir_all(&registry.dir).unwrap();
+        registry
     }
 
     #[test]
@@ -396,7 +478,49 @@ mod tests {
         assert!(owner.is_some());
         assert!(home.try_own().unwrap().is_none());
         drop(owner);
-        assert!(home.try_own().unwrap().is_some());
+        // A process that another test is just starting has the file open until it runs its program.
+        let begin = std::time::Instant::now();
+        while home.try_own().unwrap().is_none() {
+            assert!(begin.elapsed().as_secs() < 10, "nobody gives the lock up");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn only_directories_that_we_make_are_testbeds() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        for name in ["tb1", "tb250", "tb0", "tb251", "tb007", "tb+7", "tb", "tb1.old", "holiday"] {
+            fs::create_dir_all(registry.dir.join(name)).unwrap();
+        }
+        let found: Vec<_> = registry.homes().unwrap().iter().filter_map(Home::index).collect();
+        assert_eq!(found, [1, 250]);
+    }
+
+    #[test]
+    fn a_testbed_appears_whole_and_owned_and_goes_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let registry = registry(dir.path());
+        let home = Home { dir: registry.dir.join("tb3") };
+        let owner = registry.create(&home, &state("demo")).unwrap().expect("nothing is in the way");
+        assert_eq!(home.load().unwrap(), state("demo"));
+        assert!(home.try_own().unwrap().is_none(), "it is owned from the beginning");
+        assert!(registry.create(&home, &state("other")).unwrap().is_none(), "it is there");
+        assert_eq!(home.load().unwrap().name, "demo");
+        drop(owner);
+        home.remove().unwrap();
+        assert!(home.try_own().unwrap().is_none() && !home.dir().exists(), "nothing makes it anew");
+        assert_eq!(fs::read_dir(&registry.dir).unwrap().count(), 0);
+        home.remove().unwrap();
+    }
+
+    #[test]
+    fn a_state_with_fields_of_a_later_build_can_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = home(&registry(dir.path()), 3, "demo");
+        let text = fs::read_to_string(home.state_path()).unwrap();
+        fs::write(home.state_path(), text.replacen('{', "{\"later\": [1],", 1)).unwrap();
+        assert_eq!(home.load().unwrap(), state("demo"));
     }
 
     #[test]
@@ -419,6 +543,6 @@ mod tests {
         let home = home(&registry(dir.path()), 3, "demo");
         fs::write(home.state_path(), "{\"name\": 1}").unwrap();
         let error = home.load().unwrap_err().to_string();
-        assert!(error.contains("state.json") && error.contains("testbed gc"), "{error}");
+        assert!(error.contains("state.json") && error.contains("remove"), "{error}");
     }
 }

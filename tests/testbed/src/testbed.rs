@@ -18,7 +18,7 @@ use crate::prepare;
 use crate::requirements;
 use crate::rootfs::{Release, Spec};
 use crate::ssh::{self, Ssh};
-use crate::state::{HostState, Registry, State};
+use crate::state::{Home, HostState, Registry, State};
 
 /// What a new testbed shall be.
 pub struct Builder {
@@ -106,7 +106,6 @@ impl Builder {
     /// [`Error::Missing`] when the machine lacks something, with all of it named; else what went wrong
     /// first. Nothing stays behind then.
     pub async fn start(self) -> Result<Testbed> {
-        requirements::check(self.guests > 0)?;
         let total = u16::from(self.hosts) + u16::from(self.guests);
         if total == 0 || total > u16::from(MAX_HOSTS) {
             return Err(Error::Usage(format!(
@@ -116,28 +115,27 @@ impl Builder {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
-        let registry = Registry::from_env();
-        // Both take long enough to be kept off the runtime's own threads.
-        let (registry, builder) = blocking(move || {
+        requirements::check(self.guests > 0)?;
+        // Takes long enough to be kept off the runtime's own threads. The testbed stays with the work: were it
+        // dropped out here while a host is being started there, the host would outlive it.
+        let testbed = blocking(move || {
+            let registry = Registry::from_env()?;
             for (name, result) in gc::collect(&registry)? {
                 let outcome =
                     result.map_or_else(|e| format!("could not be removed: {e}"), |()| "removed".into());
                 (self.report)(&format!("{name}, left by a run that ended: {outcome}"));
             }
-            Ok((registry, self))
+            let testbed = self.prepare(&registry)?;
+            testbed.hosts.iter().try_for_each(Host::power_on)?;
+            Ok(testbed)
         })
         .await?;
-        let testbed = blocking(move || builder.prepare(&registry)).await?;
-        for host in &testbed.hosts {
-            let host = host.clone();
-            blocking(move || host.power_on()).await?;
-        }
         let mut booting: JoinSet<Result<()>> = JoinSet::new();
         for host in testbed.hosts.clone() {
             booting.spawn(async move { host.wait_ready().await });
         }
         while let Some(done) = booting.join_next().await {
-            done.map_err(|e| Error::Usage(format!("waiting for a host was broken off: {e}")))??;
+            done.map_err(|e| Error::Internal(format!("waiting for a host was broken off: {e}")))??;
         }
         Ok(testbed)
     }
@@ -147,7 +145,7 @@ impl Builder {
         let hierarchies = cgroup::hierarchies()?;
         let spec = Spec::new(self.release, &self.packages);
         let rootfs = registry.cache().ensure(&spec, &*self.report)?;
-        let (home, owner) = registry.claim(State {
+        let (home, state, owner) = registry.claim(State {
             name: self.name.unwrap_or_default(),
             index: 0,
             boot_id: String::new(),
@@ -159,7 +157,7 @@ impl Builder {
         })?;
         let shared = Arc::new(Shared { ssh: Ssh::new(home.dir()), home: home.clone(), hierarchies, rootfs });
         // From here on, dropping it on an error takes away what was made.
-        let mut testbed = Testbed { shared, hosts: Vec::new(), state: home.load()?, owner: Some(owner) };
+        let mut testbed = Testbed { shared, hosts: Vec::new(), state, owner: Some(owner) };
 
         let layout = testbed.state.layout();
         let names = (1..=self.hosts)
@@ -182,7 +180,9 @@ impl Builder {
             let upper = dir.join("upper");
             let files = prepare::files(layout, &name, address, &addresses, &key, &prepare::machine_id()?);
             prepare::write(&upper, &files)?;
-            let (lines, host_key) = ssh::create_host_keys(&upper.join("etc/ssh"), &name, address)?;
+            let etc_ssh = upper.join("etc/ssh");
+            prepare::make_directories(&upper, &etc_ssh)?;
+            let (lines, host_key) = ssh::create_host_keys(&etc_ssh, &name, address)?;
             known_hosts.push_str(&lines);
             hosts.push(HostState { name, number, kind, address, host_key });
         }
@@ -211,19 +211,22 @@ fn check_name(name: &str) -> Result<()> {
     let good = !name.is_empty()
         && name.len() <= 32
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        && !name.starts_with('-');
+        && !name.starts_with('-')
+        // The names of those that were given none.
+        && !name.strip_prefix("tb").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()));
     if good {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "`{name}` cannot be a testbed's name: 1 to 32 of a-z, 0-9 and -, and no - at the beginning"
+        "`{name}` cannot be a testbed's name: 1 to 32 of a-z, 0-9 and -, no - at the beginning, and \
+         not `tb` with a number"
     )))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(Error::Usage(format!("the work was broken off: {e}"))),
+        Err(e) => Err(Error::Internal(format!("the work was broken off: {e}"))),
     }
 }
 
@@ -249,27 +252,28 @@ impl Testbed {
     /// # Errors
     /// When there is none of that name, or several and no name.
     pub fn open(name: Option<&str>) -> Result<Self> {
-        let registry = Registry::from_env();
+        requirements::check_for_removing()?;
+        let registry = Registry::from_env()?;
         let (home, state) = registry.find(name)?;
-        let rootfs = registry.cache().get(&state.rootfs);
+        Self::standing(&registry, home, state)
+    }
+
+    fn standing(registry: &Registry, home: Home, state: State) -> Result<Self> {
+        let rootfs = registry.cache().get(&state.rootfs)?;
         let shared =
             Arc::new(Shared { ssh: Ssh::new(home.dir()), home, hierarchies: cgroup::hierarchies()?, rootfs });
         let hosts = state.hosts_of(&shared);
         Ok(Self { shared, hosts, state, owner: None })
     }
 
-    /// All that stand on this machine. Those whose state cannot be read are left out; `gc` removes them.
+    /// All that stand on this machine. Those whose state cannot be read are left out; `gc` names them.
     ///
     /// # Errors
     /// When the directory of testbeds cannot be read.
     pub fn list() -> Result<Vec<Self>> {
-        let mut all = Vec::new();
-        for home in Registry::from_env().homes()? {
-            if let Ok(state) = home.load() {
-                all.push(Self::open(Some(&state.name))?);
-            }
-        }
-        Ok(all)
+        requirements::check_for_removing()?;
+        let registry = Registry::from_env()?;
+        registry.all()?.into_iter().map(|(home, state)| Self::standing(&registry, home, state)).collect()
     }
 
     /// What it is called.
@@ -416,6 +420,8 @@ mod tests {
             ("a b", false),
             ("../x", false),
             ("A", false),
+            ("tb7", false),
+            ("tbx7", true),
         ] {
             assert_eq!(check_name(name).is_ok(), good, "{name:?}");
         }
@@ -424,6 +430,6 @@ mod tests {
     #[tokio::test]
     async fn a_testbed_without_hosts_is_refused_before_anything_is_made() {
         let error = Testbed::builder().start().await.unwrap_err().to_string();
-        assert!(error.contains("1 to 200") || error.contains("the testbed needs"), "{error}");
+        assert!(error.contains("1 to 200"), "{error}");
     }
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes a bootstrapped Debian ($1) into the root file system of test hosts. Runs once per cached system.
 set -eu
+umask 022
 root=$1
 
 # admin needs a password for sudo, deploy does not. Fixed numbers, so that files can be given to them.

@@ -30,6 +30,11 @@ if [ "$rootfs" != - ]; then
         finish 92
 fi
 while :; do
+    # A group that handed its controllers on to others takes no process any more (v2): each boot has a new one.
+    for group in $groups; do
+        find "$group/node" -depth -type d -exec rmdir {} \; 2>/dev/null
+        mkdir -p "$group/node" || finish 93
+    done
     (
         for group in $groups; do
             echo 0 >"$group/node/cgroup.procs" || exit 90

@@ -51,6 +51,8 @@ pub(crate) fn assert_nothing_left(dir: &Path) {
     let bridge = format!("c{name}");
     let dir = dir.to_str().unwrap();
     assert!(!Path::new(dir).exists(), "{dir} is there");
+    let number = Path::new("/run/clusterctl-testbed").join(name.trim_start_matches("tb"));
+    assert!(number.symlink_metadata().is_err(), "{} is there", number.display());
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(line) = std::fs::read(entry.path().join("cmdline")) else { continue };
         let line = String::from_utf8_lossy(&line);
@@ -59,7 +61,9 @@ pub(crate) fn assert_nothing_left(dir: &Path) {
         assert!(!mounts.contains(&format!("{dir}/")), "process {:?} has a mount", entry.file_name());
     }
     let output = |program: &str, args: &[&str]| {
-        String::from_utf8(Command::new(program).args(args).output().unwrap().stdout).unwrap()
+        let output = Command::new(program).args(args).output().unwrap();
+        assert!(output.status.success(), "{program} {args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
     };
     for link in output("ip", &["-oneline", "link"]).lines() {
         let link = link.split(": ").nth(1).unwrap().split('@').next().unwrap();
