@@ -15,7 +15,7 @@ Where the script belongs:
   fish  clusterctl completions fish > ~/.config/fish/completions/clusterctl.fish
   zsh   clusterctl completions zsh > DIR/_clusterctl, where DIR is a folder in $fpath
 
-A shell reads it when it starts: open a new one.";
+Make the folder first where it is not there. A shell reads the script when it starts: open a new one.";
 
 /// Arguments of `clusterctl completions`.
 #[derive(Args, Debug)]

@@ -62,6 +62,16 @@ pub enum Status {
     Stopped,
 }
 
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
 /// A host of a testbed. Copies stand for the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -250,7 +260,7 @@ impl Host {
         // Two at once would mount the same upper layer twice.
         let _lock = self.shared.home.lock()?;
         if self.status() != Status::Stopped {
-            return Err(Error::Usage(format!("{} is running already", self.name())));
+            return Err(Error::Usage(format!("{} is {} already", self.name(), self.status())));
         }
         let dir = self.dir();
         let launch = Launch {

@@ -42,4 +42,4 @@ pub use host::{Disk, EXEC_LIMIT, Host, Loss, Status};
 pub use layout::Kind;
 pub use prepare::ADMIN_PASSWORD;
 pub use rootfs::Release;
-pub use testbed::{Builder, Testbed};
+pub use testbed::{Builder, Owner, Testbed};

@@ -268,7 +268,6 @@ fn bootstrap(spec: &Spec, work: &Path, target: &Path) -> Result<()> {
         "--fork",
         "--kill-child",
         "mmdebstrap",
-        "--quiet",
     ]
     .map(str::to_owned)
     .into();

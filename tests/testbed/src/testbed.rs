@@ -115,6 +115,9 @@ impl Builder {
         if let Some(name) = &self.name {
             check_name(name)?;
         }
+        for package in &self.packages {
+            check_package(package)?;
+        }
         requirements::check(self.guests > 0)?;
         // Takes long enough to be kept off the runtime's own threads. The testbed stays with the work: were it
         // dropped out here while a host is being started there, the host would outlive it.
@@ -223,11 +226,33 @@ fn check_name(name: &str) -> Result<()> {
     )))
 }
 
+/// The form of Debian's package names (Debian Policy 5.6.1).
+fn check_package(name: &str) -> Result<()> {
+    let good = name.len() >= 2
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
+    if good {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("`{name}` cannot be a Debian package's name")))
+}
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(e) => Err(Error::Internal(format!("the work was broken off: {e}"))),
     }
+}
+
+/// Who will take a testbed away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The process that made it, and that still runs.
+    Process,
+    /// Nobody: it was left standing on purpose.
+    Nobody,
+    /// A process that has ended without doing so.
+    Gone,
 }
 
 /// Real hosts on this machine. Dropping it removes them, unless it was [detached](Testbed::detach).
@@ -288,10 +313,23 @@ impl Testbed {
         self.state.release
     }
 
-    /// Whether it was left standing on purpose.
+    /// Who will take it away.
+    ///
+    /// # Errors
+    /// When its lock cannot be looked at.
+    pub fn owner(&self) -> Result<Owner> {
+        Ok(match (&self.owner, self.state.detached) {
+            (Some(_), _) => Owner::Process,
+            (None, true) => Owner::Nobody,
+            (None, false) if self.shared.home.try_own()?.is_none() => Owner::Process,
+            (None, false) => Owner::Gone,
+        })
+    }
+
+    /// How many rules cut hosts off or lose packets.
     #[must_use]
-    pub fn is_detached(&self) -> bool {
-        self.state.detached
+    pub fn rules(&self) -> usize {
+        self.shared.home.load().map_or(0, |state| state.rules.len())
     }
 
     /// The number and names of its network: this machine's address there, as text with the prefix length.
@@ -377,7 +415,7 @@ impl Testbed {
             Some(owner) => owner,
             None => self.shared.home.try_own()?.ok_or_else(|| {
                 Error::Usage(format!(
-                    "testbed {} belongs to a process that is running; it ends with that",
+                    "testbed {} belongs to a running process, which is still making it or takes it down itself",
                     self.name()
                 ))
             })?,
@@ -424,6 +462,15 @@ mod tests {
             ("tbx7", true),
         ] {
             assert_eq!(check_name(name).is_ok(), good, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_package_is_refused_before_anything_is_built() {
+        for (name, good) in
+            [("fish", true), ("g++-12", true), ("foo bar", false), ("-x", false), ("a,b", false), ("", false)]
+        {
+            assert_eq!(check_package(name).is_ok(), good, "{name:?}");
         }
     }
 
