@@ -21,7 +21,7 @@ pub const EXEC_LIMIT: Duration = Duration::from_secs(60);
 /// How long a container may take to boot, on a machine that does other things too.
 const BOOT_LIMIT: Duration = Duration::from_secs(90);
 /// The same for a guest whose processor is emulated.
-const GUEST_BOOT_LIMIT: Duration = Duration::from_secs(300);
+const GUEST_BOOT_LIMIT: Duration = Duration::from_secs(600);
 /// How long an orderly shutdown may take.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
 /// How often an outside condition is looked at that nothing reports.

@@ -69,7 +69,8 @@ impl Launch<'_> {
         // Emulation works everywhere; where /dev/kvm is there but dead, a guest under it hangs for ever.
         let accelerator = std::env::var_os(ACCELERATOR).unwrap_or_else(|| "tcg".into());
         args.extend([OsString::from("-accel"), accelerator]);
-        args.extend(["-cpu", "max", "-smp", "2", "-m"].map(OsString::from));
+        // Two emulated processors have been seen to wait for each other for ever on a busy machine.
+        args.extend(["-cpu", "max", "-smp", "1", "-m"].map(OsString::from));
         args.push(GUEST_MEMORY_MIB.to_string().into());
         args.extend([
             OsString::from("-kernel"),
@@ -78,7 +79,7 @@ impl Launch<'_> {
             initrd.into(),
             "-append".into(),
         ]);
-        args.push("root=/dev/vda rw console=ttyS0 net.ifnames=0 loglevel=4 systemd.show_status=auto".into());
+        args.push("root=/dev/vda rootflags=noinit_itable rw console=ttyS0 net.ifnames=0 loglevel=4 systemd.show_status=auto".into());
         args.extend([OsString::from("-drive"), drive, "-netdev".into()]);
         args.push(
             format!(
