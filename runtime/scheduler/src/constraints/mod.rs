@@ -1,0 +1,174 @@
+//! Marathon's placement constraints (`interfaces/marathon-v2.md` §5).
+
+mod parse;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+pub use parse::{ConstraintError, ConstraintProblem, parse};
+
+use crate::attributes::Attribute;
+use crate::host::Host;
+use crate::scalar::Scalar;
+
+/// One rule about the value of one field.
+#[derive(Clone, Debug)]
+pub struct Constraint {
+    /// What the rule is about.
+    pub field: Field,
+    /// The rule.
+    pub operator: Operator,
+}
+
+/// What a constraint looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// `hostname` or `@hostname`: the agent's hostname.
+    Hostname,
+    /// `@region`: the region of the agent's domain.
+    Region,
+    /// `@zone`: the zone of the agent's domain.
+    Zone,
+    /// The agent's attribute of this name.
+    Attribute(String),
+}
+
+/// What a constraint demands of the value. Values compare as text.
+#[derive(Clone, Debug)]
+pub enum Operator {
+    /// No two instances share the value.
+    Unique,
+    /// All on this value, or without one all on that of the first instance.
+    Cluster(Option<String>),
+    /// Spread evenly over so many values; without a number over all that are seen.
+    GroupBy(Option<usize>),
+    /// The whole value matches.
+    Like(Pattern),
+    /// The whole value does not match, or there is none.
+    Unlike(Pattern),
+    /// At most so many instances on a value.
+    MaxPer(usize),
+    /// The value is this one.
+    Is(String),
+}
+
+/// A regular expression that must match the whole value.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    whole: regex::Regex,
+}
+
+impl fmt::Display for Constraint {
+    /// As in an app: `["rack", "GROUP_BY", "3"]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = match &self.field {
+            Field::Hostname => "hostname",
+            Field::Region => "@region",
+            Field::Zone => "@zone",
+            Field::Attribute(name) => name,
+        };
+        let (operator, value) = match &self.operator {
+            Operator::Unique => ("UNIQUE", None),
+            Operator::Cluster(value) => ("CLUSTER", value.clone()),
+            Operator::GroupBy(count) => ("GROUP_BY", count.map(|n| n.to_string())),
+            Operator::Like(pattern) => ("LIKE", Some(pattern.text.clone())),
+            Operator::Unlike(pattern) => ("UNLIKE", Some(pattern.text.clone())),
+            Operator::MaxPer(count) => ("MAX_PER", Some(count.to_string())),
+            Operator::Is(value) => ("IS", Some(value.clone())),
+        };
+        match value {
+            None => write!(f, "[{field:?}, {operator:?}]"),
+            Some(value) => write!(f, "[{field:?}, {operator:?}, {value:?}]"),
+        }
+    }
+}
+
+/// Whether one more instance may go to `candidate` while the others of its app are on `placed`.
+///
+/// # Errors
+/// The first constraint that turns the candidate away.
+pub fn check<'c>(
+    constraints: &'c [Constraint],
+    candidate: &Host,
+    placed: &[&Host],
+) -> Result<(), &'c Constraint> {
+    match constraints.iter().find(|constraint| !constraint.allows(candidate, placed)) {
+        None => Ok(()),
+        Some(constraint) => Err(constraint),
+    }
+}
+
+impl Field {
+    fn value<'h>(&self, host: &'h Host) -> Option<Cow<'h, str>> {
+        match self {
+            Field::Hostname => Some(Cow::Borrowed(&host.hostname)),
+            Field::Region => host.region.as_deref().map(Cow::Borrowed),
+            Field::Zone => host.zone.as_deref().map(Cow::Borrowed),
+            Field::Attribute(name) => Some(match host.attributes.get(name)? {
+                Attribute::Text(text) => Cow::Borrowed(text),
+                other => Cow::Owned(other.to_string()),
+            }),
+        }
+    }
+
+    /// The field as a number, when it is an attribute that is one.
+    fn scalar(&self, host: &Host) -> Option<Scalar> {
+        match self {
+            Field::Attribute(name) => match host.attributes.get(name)? {
+                Attribute::Scalar(scalar) => Some(*scalar),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl Constraint {
+    /// Whether this rule alone lets one more instance go to `candidate`.
+    pub fn allows(&self, candidate: &Host, placed: &[&Host]) -> bool {
+        let Some(value) = self.field.value(candidate) else {
+            return matches!(self.operator, Operator::Unlike(_));
+        };
+        let mut others = placed.iter().filter_map(|host| self.field.value(host));
+        match &self.operator {
+            Operator::Unique => others.all(|other| other != value),
+            Operator::Cluster(Some(wanted)) => value == wanted.as_str(),
+            Operator::Cluster(None) => others.next().is_none_or(|first| first == value),
+            Operator::MaxPer(most) => others.filter(|other| *other == value).count() < *most,
+            Operator::Like(pattern) => pattern.whole.is_match(&value),
+            Operator::Unlike(pattern) => !pattern.whole.is_match(&value),
+            Operator::Is(wanted) => match self.field.scalar(candidate) {
+                Some(scalar) => wanted.parse() == Ok(scalar),
+                None => value == wanted.as_str(),
+            },
+            Operator::GroupBy(groups) => {
+                let mut counts: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
+                for other in others {
+                    *counts.entry(other).or_default() += 1;
+                }
+                let here = counts.remove(&value).unwrap_or(0);
+                group_allows(*groups, here, counts.into_values().collect())
+            }
+        }
+    }
+}
+
+/// Whether a value with `here` instances may get one more, where `others` are the counts of the other values.
+fn group_allows(groups: Option<usize>, here: usize, others: Vec<usize>) -> bool {
+    let Some(groups) = groups else {
+        return here == 0 || others.into_iter().all(|count| count >= here);
+    };
+    if here == 0 {
+        return others.len() < groups;
+    }
+    let all = others.iter().sum::<usize>() + here + 1;
+    let (each, extra) = (all / groups, all % groups);
+    // The first `extra` values may have one more than the rest.
+    let above = others.iter().filter(|count| **count > each).count();
+    here < each || (here == each && above < extra)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Keeping the books: what is free, used and offered always adds up, here and in the tree of shares.
+
+use super::{Framework, Outstanding, State};
+use crate::event::Action;
+use crate::ids::{FrameworkId, OfferId};
+use crate::resources::Resources;
+use crate::role::Role;
+
+impl State {
+    /// Someone may now be offered something on this agent who was not before.
+    pub(crate) fn mark(&mut self, agent: usize) {
+        if let Some(known) = self.agents.get_mut(agent)
+            && !std::mem::replace(&mut known.dirty, true)
+        {
+            self.dirty.push(agent);
+        }
+    }
+
+    /// The framework of this id. One that is not known is noted as gone, since it may never subscribe.
+    pub(crate) fn framework_or_note(&mut self, id: &FrameworkId) -> usize {
+        if let Some(index) = self.framework_index.get(id) {
+            return *index;
+        }
+        let noted = Framework { id: id.clone(), active: false, removed: true, clients: Default::default() };
+        let index = self.frameworks.insert(noted);
+        self.framework_index.insert(id.clone(), index);
+        index
+    }
+
+    /// A framework in one of its roles, noted when it is new.
+    pub(crate) fn client_or_note(&mut self, framework: usize, role: &Role) -> usize {
+        if let Some(client) = self.frameworks[framework].clients.get(role) {
+            return *client;
+        }
+        let client = self.tree.add_client(framework, role);
+        self.frameworks[framework].clients.insert(role.clone(), client);
+        client
+    }
+
+    /// Puts a client into the order or takes it out, as it and its framework now are.
+    pub(crate) fn sync_client(&mut self, index: usize) {
+        let client = &self.tree.clients[index];
+        let wants = client.listed && !client.suppressed && self.frameworks[client.framework].active;
+        if self.tree.set_active(index, wants) {
+            self.fresh.insert(index);
+        }
+    }
+
+    /// Forgets a client that has left its role and holds nothing, and then its framework when that is gone too.
+    pub(crate) fn settle_client(&mut self, index: usize) {
+        let client = &self.tree.clients[index];
+        if client.listed || client.uses > 0 {
+            return;
+        }
+        let (at, role) = (client.framework, self.tree.role(client.node).clone());
+        self.tree.remove_client(index);
+        self.filters.forget_client(index);
+        self.fresh.remove(&index);
+        self.frameworks[at].clients.remove(&role);
+        self.settle_framework(at);
+    }
+
+    /// Forgets a framework that is gone and holds nothing.
+    pub(crate) fn settle_framework(&mut self, at: usize) {
+        if self.frameworks[at].clients.is_empty()
+            && self.frameworks[at].removed
+            && let Some(framework) = self.frameworks.remove(at)
+        {
+            self.framework_index.remove(&framework.id);
+        }
+    }
+
+    /// Notes that a client uses something on an agent. What it holds in the tree is not touched.
+    pub(crate) fn use_more(&mut self, agent: usize, client: usize, resources: &Resources) {
+        if resources.is_empty() {
+            return;
+        }
+        let used = &mut self.agents[agent].used;
+        match used.get_mut(&client) {
+            Some(sum) => sum.add(resources),
+            None => {
+                used.insert(client, resources.clone());
+                self.tree.clients[client].uses += 1;
+            }
+        }
+    }
+
+    /// Puts resources back that were used or offered.
+    pub(crate) fn give_back(&mut self, agent: usize, resources: &Resources) {
+        if self.agents[agent].overcommitted {
+            self.recount(agent);
+        } else {
+            self.agents[agent].free.add(resources);
+        }
+        self.mark(agent);
+    }
+
+    /// Counts anew what is free on an agent.
+    pub(crate) fn recount(&mut self, index: usize) {
+        let agent = &self.agents[index];
+        let mut taken = Resources::default();
+        let offered = agent.offers.iter().filter_map(|id| self.offers.get(id));
+        for part in agent.used.values().chain(offered.map(|offer| &*offer.resources)) {
+            taken.add(part);
+        }
+        let mut free = agent.info.total.clone();
+        let overcommitted = !free.contains(&taken);
+        free.saturating_sub(&taken);
+        let agent = &mut self.agents[index];
+        (agent.free, agent.overcommitted) = (free, overcommitted);
+    }
+
+    /// Takes an offer out of the books of who has it; its resources are then nowhere.
+    pub(crate) fn take_offer(&mut self, id: OfferId) -> Option<Outstanding> {
+        let offer = self.offers.remove(&id)?;
+        self.agents[offer.agent].offers.retain(|known| *known != id);
+        self.tree.clients[offer.client].uses -= 1;
+        Some(offer)
+    }
+
+    /// Takes an offer back into the pool.
+    pub(crate) fn return_offer(&mut self, id: OfferId) -> Option<Outstanding> {
+        let offer = self.take_offer(id)?;
+        self.tree.release(offer.client, &offer.resources.scalars());
+        self.give_back(offer.agent, &offer.resources);
+        Some(offer)
+    }
+
+    /// Takes an offer back into the pool and tells so.
+    pub(crate) fn rescind(&mut self, id: OfferId, actions: &mut Vec<Action>) -> bool {
+        let Some(offer) = self.return_offer(id) else { return false };
+        let shown = self.show(id, &offer);
+        actions.push(Action::Rescind { offer: id, framework: shown.framework, agent: shown.agent });
+        self.settle_client(offer.client);
+        true
+    }
+
+    /// Takes back the offers of an agent, oldest first.
+    pub(crate) fn rescind_agent(&mut self, agent: usize, actions: &mut Vec<Action>) {
+        for id in self.agents[agent].offers.clone() {
+            self.rescind(id, actions);
+        }
+    }
+
+    /// Takes back the offers of some clients, oldest first.
+    pub(crate) fn rescind_clients(&mut self, clients: &[usize], actions: &mut Vec<Action>) {
+        let theirs = self.offers.iter().filter(|(_, offer)| clients.contains(&offer.client));
+        for id in theirs.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.rescind(id, actions);
+        }
+    }
+}
