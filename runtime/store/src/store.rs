@@ -1,0 +1,72 @@
+//! The trait.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::watch;
+
+use crate::{Batch, Candidate, LeaderView, Leadership, Prefix, Snapshot, Stamp, StoreError};
+
+/// What a store answers, later. Boxed, so that the masters hold an `Arc<dyn Store>`.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Cluster state: keys and values with one history, written by one leader at a time.
+///
+/// ```text
+///  campaign ──► Leadership(epoch) ──► commit, commit, … ──► resign, or another's campaign
+///                                        │ refused from then on: NotLeading
+/// ```
+///
+/// There is no unguarded write. A commit is atomic, and is there after a crash of anything once it was acknowledged; one
+/// that was not is there wholly or not at all. A batch is limited ([`crate::MAX_OPS`], [`crate::MAX_BATCH_BYTES`], from
+/// etcd's limits, so that every implementation takes the same ones). Larger changes are written as immutable versioned
+/// values first, in as many batches as it takes, and then one pointer is flipped: [`crate::large`] does that over any
+/// implementation.
+///
+/// One object is one candidate. All calls may be made at once from many tasks of a tokio runtime.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// All below `prefix`, at one moment, with its stamp; commits go on meanwhile. Anyone may load; what a follower loads
+    /// may be overtaken before it is looked at.
+    ///
+    /// # Errors
+    /// When the store failed, is damaged or closed.
+    fn load<'a>(&'a self, prefix: &'a Prefix) -> Answer<'a, Snapshot>;
+
+    /// Makes the changes of `batch` if its conditions hold, all or none, and answers when they are durable: with their
+    /// revision, which is the `modified` of each key that was put. Commits of one task happen in the order of their
+    /// answers; of several tasks in any order.
+    ///
+    /// Dropping the future does not take a commit back that was already queued.
+    ///
+    /// # Errors
+    /// `NotLeading`, `Precondition`, `Batch`: nothing was written. What else: see [`StoreError::outcome`].
+    fn commit<'a>(&'a self, leadership: &'a Leadership, batch: Batch) -> Answer<'a, Stamp>;
+
+    /// Becomes the leader, and raises the epoch in the election's own transaction. Waits as long as another leads; where
+    /// nobody else can, it does not. It ends an earlier leadership of this same object. The first campaign of a cluster
+    /// writes its [`crate::ClusterVersion`].
+    ///
+    /// Dropping the future gives the candidacy up; if it was just won, the epoch stays raised.
+    ///
+    /// # Errors
+    /// `Newer` when the store was raised above this binary; when the store failed or is closed.
+    fn campaign<'a>(&'a self, candidate: &'a Candidate) -> Answer<'a, Leadership>;
+
+    /// Who leads, now and with every change. A leader whose own epoch is not shown any more steps down. Ends with the
+    /// store object.
+    fn observe_leader(&self) -> watch::Receiver<LeaderView>;
+
+    /// Gives the leadership up, so that the next one need not wait. Commits made before are not affected.
+    ///
+    /// # Errors
+    /// `NotLeading` when it had ended already; when the store failed or is closed.
+    fn resign<'a>(&'a self, leadership: &'a Leadership) -> Answer<'a, ()>;
+
+    /// Carries out what is queued, refuses what comes later, and releases the store: another may open it when this
+    /// returns. A second call does nothing.
+    ///
+    /// # Errors
+    /// When the engine could not close in order; it is released all the same, and nothing acknowledged is lost.
+    fn close(&self) -> Answer<'_, ()>;
+}
