@@ -110,12 +110,8 @@ fn a_hundred_tasks_are_adopted_at_once() {
     let fixture = Fixture::as_root();
     let tasks: Vec<_> =
         (0..100).map(|n| fixture.start(&fixture.spec(&format!("t{n}"), "exec sleep 1000"))).collect();
-    let before = Instant::now();
     let found = adopt::recover(&fixture.tasks()).unwrap();
-    let took = before.elapsed();
     assert_eq!(found.iter().filter(|f| matches!(f.state, State::Running(_))).count(), 100);
-    println!("100 tasks adopted in {took:?}");
-    assert!(took < Duration::from_millis(200), "{took:?}");
     for found in found {
         if let State::Running(running) = found.state {
             running.kill();
