@@ -4,43 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+pub use api::Secret;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{CgroupError, Group, Layout, Limits, Usage};
 use crate::proc::Identity;
 use crate::record::Record;
 use crate::user::User;
-
-/// A value that must not be printed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value itself, for handing it on.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(value: String) -> Self {
-        Self(value)
-    }
-}
-
-impl From<&str> for Secret {
-    fn from(value: &str) -> Self {
-        Self(value.to_owned())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// How to run one task. Written by the agent before it starts the shim, never changed after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,14 @@
-//! Wire types of the interfaces that the field already has: how a request is read, checked and normalised, and how an
-//! answer, an error or an event is written. Pure: data to data. This crate never opens a socket or a file, never reads
-//! a clock and draws no random numbers: timestamps, identifiers and ports come in as arguments, and what is sent where
-//! is decided elsewhere. Today it holds Marathon's REST interface, version 2.
+//! Wire types of the interfaces that clusters of this kind already speak.
+//!
+//! The crate says how requests are read, what is wrong with them, and how answers are written: pure functions from data
+//! to data. It never opens a socket or a file, never reads a clock, and never decides what is to be done with a request.
 
+#[cfg(feature = "link")]
+pub mod link;
 pub mod marathon;
+pub mod mesos;
+mod moment;
+mod secret;
+
+pub use moment::Moment;
+pub use secret::Secret;

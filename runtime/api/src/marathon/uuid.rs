@@ -22,6 +22,11 @@ impl Uuid {
         Uuid(free | 0x4 << 76 | 0x2 << 62)
     }
 
+    /// The UUID of these bits, as they were sent.
+    pub fn from_bits(bits: u128) -> Uuid {
+        Uuid(bits)
+    }
+
     /// All bits.
     pub fn as_u128(self) -> u128 {
         self.0
