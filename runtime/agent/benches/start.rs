@@ -49,10 +49,75 @@ fn main() -> Result<()> {
         println!("  {name:<22} {CROWD} idle tasks: {pss} KiB PSS, {rss} KiB RSS a shim (with its process 1)");
     }
     match Program::new("runc").arg("--version").stdout(Stdio::null()).status() {
-        Ok(_) => println!("  runc is installed: compare with `runc run` of a bundle by hand"),
+        Ok(_) if root => {
+            let (running, ended) = runc(&dir.path().join("runc"))?;
+            println!(
+                "  runc run --detach      running  {running:>10.2?}  {:>5.1} x spawn",
+                ratio(running, spawn)
+            );
+            println!(
+                "  runc run               ended    {ended:>10.2?}  {:>5.1} x spawn",
+                ratio(ended, spawn)
+            );
+        }
+        Ok(_) => println!("  runc needs root: no comparison with it"),
         Err(_) => println!("  runc is not installed: no comparison with it"),
     }
     bench.clean()
+}
+
+/// The same program in a container of runc's with its default namespaces and the same limits; this machine's own programs,
+/// read-only, are its root. Median time until a detached one runs, and until one that is waited for has ended.
+fn runc(dir: &Path) -> Result<(Duration, Duration)> {
+    for name in
+        ["rootfs/usr", "rootfs/bin", "rootfs/lib", "rootfs/lib64", "rootfs/proc", "rootfs/dev", "rootfs/sys"]
+    {
+        fs::create_dir_all(dir.join(name))?;
+    }
+    finish(Program::new("runc").arg("spec").current_dir(dir))?;
+    let file = dir.join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&file)?)?;
+    config["process"]["terminal"] = false.into();
+    config["process"]["args"] = serde_json::json!(["/bin/true"]);
+    config["linux"]["resources"]["memory"] = serde_json::json!({"limit": 64 << 20});
+    config["linux"]["resources"]["cpu"] = serde_json::json!({"shares": 1024});
+    config["linux"]["resources"]["pids"] = serde_json::json!({"limit": 64});
+    let mounts = config["mounts"].as_array_mut().ok_or("runc's spec has no mounts")?;
+    for name in ["/usr", "/bin", "/lib", "/lib64"] {
+        mounts.push(serde_json::json!({
+            "destination": name, "type": "bind", "source": name, "options": ["rbind", "ro"],
+        }));
+    }
+    fs::write(&file, serde_json::to_vec(&config)?)?;
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        for (detached, times) in [true, false].into_iter().zip(&mut times) {
+            let id = format!("clusterctl-bench-{}-{round}-{detached}", std::process::id());
+            let before = Instant::now();
+            let mut run = Program::new("runc");
+            run.arg("run").args(detached.then_some("--detach")).args(["--bundle", "."]).arg(&id);
+            finish(run.current_dir(dir))?;
+            times.push(before.elapsed());
+            if detached {
+                finish(Program::new("runc").args(["delete", "--force"]).arg(&id))?;
+            }
+        }
+    }
+    let [running, ended] = times.map(median);
+    Ok((running, ended))
+}
+
+fn finish(program: &mut Program) -> Result<()> {
+    let output = program
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?
+        .wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{program:?}: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
 struct Bench<'a> {
