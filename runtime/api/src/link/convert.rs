@@ -21,6 +21,12 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+fn bounded(field: &'static str, thousandths: i64) -> Result<Scalar, LinkError> {
+    let amount = Scalar::from_thousandths(thousandths);
+    let good = (Scalar::ZERO..=Scalar::LIMIT).contains(&amount);
+    good.then_some(amount).ok_or_else(|| wrong(field, format!("{amount} is out of bounds")))
+}
+
 /// Resources, one entry per name and role.
 #[must_use]
 pub fn resources_to_wire(resources: &Resources) -> Vec<wire::Resource> {
@@ -56,11 +62,7 @@ pub fn resources_from_wire(entries: &[wire::Resource]) -> Result<Resources, Link
         let mut bundle = Bundle::default();
         match &entry.value {
             Some(Value::ScalarThousandths(amount)) => {
-                let amount = Scalar::from_thousandths(*amount);
-                if amount < Scalar::ZERO || amount > Scalar::LIMIT {
-                    return Err(wrong("resources", format!("{} is out of bounds", entry.name)));
-                }
-                bundle.add_scalar(&entry.name, amount);
+                bundle.add_scalar(&entry.name, bounded("resources", *amount)?);
             }
             Some(Value::Ranges(ranges)) => {
                 let mut parts = Vec::with_capacity(ranges.range.len());
@@ -123,8 +125,8 @@ pub fn info_to_wire(info: &TaskInfo) -> wire::TaskInfo {
 /// When something that every task has is missing or wrong.
 pub fn info_from_wire(info: wire::TaskInfo) -> Result<TaskInfo, LinkError> {
     let limit = |limit: wire::Limit| match limit.thousandths {
-        Some(amount) => Limit::At(Scalar::from_thousandths(amount)),
-        None => Limit::Unlimited,
+        Some(amount) => bounded("limits", amount).map(Limit::At),
+        None => Ok(Limit::Unlimited),
     };
     let command = info.command.ok_or_else(|| wrong("command", "is missing"))?;
     Ok(TaskInfo {
@@ -149,7 +151,10 @@ pub fn info_from_wire(info: wire::TaskInfo) -> Result<TaskInfo, LinkError> {
                 })
                 .collect(),
         },
-        limits: Limits { cpus: info.cpus_limit.map(limit), mem: info.mem_limit.map(limit) },
+        limits: Limits {
+            cpus: info.cpus_limit.map(limit).transpose()?,
+            mem: info.mem_limit.map(limit).transpose()?,
+        },
         grace: info.grace_ms.map(Duration::from_millis),
         checks: info.checks.into_iter().map(check_from_wire).collect::<Result<_, _>>()?,
         labels: info.labels.into_iter().collect(),

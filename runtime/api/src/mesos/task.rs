@@ -102,7 +102,7 @@ impl fmt::Debug for CommandLine {
 }
 
 /// Something to fetch into the sandbox.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Uri {
     /// `http:`, `https:`, `file:` or `artifact:`.
     pub value: String,
@@ -114,6 +114,14 @@ pub struct Uri {
     pub cache: bool,
     /// Its path in the sandbox; the last part of the address when absent.
     pub output_file: Option<String>,
+}
+
+/// An address may hold a password or a signature; its file name is enough to know it by.
+impl fmt::Debug for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.value.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "Uri(***/{})", path.rsplit('/').next().unwrap_or_default())
+    }
 }
 
 /// A limit above what was requested.

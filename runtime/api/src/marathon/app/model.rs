@@ -2,6 +2,7 @@
 //! keys that the reference writes (§1, §4).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -145,7 +146,7 @@ impl App {
 }
 
 /// A value of the environment: a text, or `{"secret": name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum EnvValue {
     /// The value itself.
@@ -155,6 +156,16 @@ pub enum EnvValue {
         /// Its name in the app's `secrets`.
         secret: String,
     },
+}
+
+/// A text may be secret, too.
+impl fmt::Debug for EnvValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EnvValue::Text(_) => f.write_str("Text(***)"),
+            EnvValue::Secret { secret } => write!(f, "Secret({secret:?})"),
+        }
+    }
 }
 
 /// Where a secret is kept.

@@ -120,9 +120,10 @@ fn id(written: Option<&str>, base: &GroupId, fixed: Option<&AppId>, r: &Reader<'
 fn dependencies(written: &[String], id: Option<&AppId>, r: &Reader<'_>) -> Vec<PathId> {
     let base = id.map_or_else(PathId::root, |id| id.path().clone());
     let mut all: Vec<PathId> = Vec::new();
+    let mut known = std::collections::BTreeSet::new();
     for (at, text) in written.iter().enumerate() {
         match PathId::resolve(text, &base) {
-            Ok(id) if all.contains(&id) => {}
+            Ok(id) if !known.insert(id.clone()) => {}
             Ok(id) => all.push(id),
             Err(error) => r.invalid(&format!("dependencies({at})"), error.to_string()),
         }
@@ -195,7 +196,11 @@ fn normal_container(
     Some(Container {
         kind: raw.kind.unwrap_or(ContainerKind::Docker),
         docker: raw.docker,
-        port_mappings: port_mappings(raw.port_mappings.or(old), mode, discovered),
+        port_mappings: port_mappings(
+            raw.port_mappings.filter(|given| !given.is_empty() || old.is_none()).or(old),
+            mode,
+            discovered,
+        ),
         volumes: raw.volumes,
         linux_info: raw.linux_info,
     })

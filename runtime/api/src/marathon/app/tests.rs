@@ -48,8 +48,7 @@ fn every_way_to_say_a_network_means_one_of_the_new_ways() {
         let app = app(&whole);
         assert_eq!(app.networks.len(), 1, "{body}");
         assert_eq!((app.networks[0].mode.word(), app.networks[0].name.as_deref()), (mode, name), "{body}");
-        let ports = if mode == "host" { vec![Some("default")] } else { app.port_names() };
-        assert_eq!(app.port_names(), ports, "{body}");
+        assert_eq!(app.port_names(), [Some("default")], "{body}");
     }
 }
 
@@ -120,8 +119,11 @@ fn an_update_with_one_of_two_exclusive_forms_takes_the_place_of_the_other() {
     assert_eq!(update(&old, &json!({"uris": ["http://b"]})).unwrap().fetch[0].uri, "http://b");
     let bridge = update(&old, &json!({"networks": [{"mode": "container/bridge"}]})).unwrap();
     assert_eq!((bridge.network_mode(), bridge.port_definitions), (NetworkMode::Bridge, None));
-    let docker = json!({"container": {"docker": {"image": "x", "network": "BRIDGE"}}});
-    assert_eq!(update(&old, &docker).unwrap().network_mode(), NetworkMode::Bridge);
+    let docker = |network| json!({"container": {"docker": {"image": "x", "network": network}}});
+    let bridge = update(&old, &docker("BRIDGE")).unwrap();
+    assert_eq!((bridge.network_mode(), bridge.port_definitions), (NetworkMode::Bridge, None));
+    let host = update(&old, &docker("HOST")).unwrap();
+    assert_eq!((host.network_mode(), host.port_definitions), (NetworkMode::Host, old.port_definitions));
 }
 
 #[test]
@@ -316,4 +318,29 @@ fn most_generated_definitions_are_valid_so_that_the_property_says_something() {
     let valid =
         (0..200).filter(|_| create(&definition().new_tree(&mut runner).unwrap().current()).is_ok()).count();
     assert!(valid >= 30, "{valid} of 200");
+}
+
+#[test]
+fn old_port_mappings_count_beside_an_empty_new_list() {
+    let app = app(&json!({"id": "a", "cmd": "x", "container": {
+        "portMappings": [], "docker": {"image": "x", "network": "BRIDGE", "portMappings": [{"containerPort": 80}]}
+    }}));
+    let ports: Vec<_> =
+        app.container.unwrap().port_mappings.into_iter().flatten().map(|p| p.container_port).collect();
+    assert_eq!(ports, [80]);
+}
+
+#[test]
+fn what_was_stored_is_read_again_whatever_rules_came_since() {
+    // More constraints than are taken today stand for any such rule.
+    let mut stored = app(&json!({"id": "/a", "cmd": "x"})).to_json();
+    stored["constraints"] = json!(vec![json!(["hostname", "UNIQUE"]); 101]);
+    assert_eq!(App::stored(&stored).unwrap().constraints.len(), 101);
+    assert_eq!(App::create(&stored, &GroupId::root()).unwrap_err().status(), 422);
+}
+
+#[test]
+fn values_of_the_environment_are_not_printed() {
+    let app = app(&json!({"id": "a", "cmd": "x", "env": {"TOKEN": "hunter2"}}));
+    assert!(!format!("{app:?}").contains("hunter2"));
 }

@@ -15,7 +15,7 @@ impl App {
     /// Reads the definition of a new app, as in `POST /v2/apps`. Versions are the server's to give: those in the body
     /// count for nothing.
     pub fn create(body: &Value, base: &GroupId) -> Result<App, ApiError> {
-        let mut app = read(body, "", base, None)?;
+        let mut app = read(body, "", base, None, validate)?;
         (app.version, app.version_info) = (None, None);
         Ok(app)
     }
@@ -23,14 +23,15 @@ impl App {
     /// Reads a definition that takes the place of the app `id` as a whole, as in `PUT /v2/apps/{id}` with
     /// `partialUpdate=false`, or that creates it.
     pub fn replace(body: &Value, id: &AppId) -> Result<App, ApiError> {
-        let mut app = read(body, "", &GroupId::root(), Some(id))?;
+        let mut app = read(body, "", &GroupId::root(), Some(id), validate)?;
         (app.version, app.version_info) = (None, None);
         Ok(app)
     }
 
-    /// Reads an app that was written by this crate, version and all.
+    /// Reads an app that was written by this crate, version and all. It was valid when it was written; rules that came
+    /// later are for what clients send.
     pub fn stored(body: &Value) -> Result<App, ApiError> {
-        read(body, "", &GroupId::root(), None)
+        read(body, "", &GroupId::root(), None, |_, _, _| ())
     }
 
     /// The app as JSON, with exactly the keys of the interface.
@@ -40,7 +41,13 @@ impl App {
 }
 
 /// All three stages. `path` is where the app stands in the body; paths of mistakes begin with it.
-fn read(body: &Value, path: &str, base: &GroupId, id: Option<&AppId>) -> Result<App, ApiError> {
+fn read(
+    body: &Value,
+    path: &str,
+    base: &GroupId,
+    id: Option<&AppId>,
+    check: impl Fn(&App, &str, &Problems),
+) -> Result<App, ApiError> {
     let problems = Problems::default();
     let reader = Reader::new(body, path, &problems);
     if !body.is_object() {
@@ -49,7 +56,7 @@ fn read(body: &Value, path: &str, base: &GroupId, id: Option<&AppId>) -> Result<
     let app = normalise(RawApp::read(&reader), base, id, &reader);
     match app {
         Some(app) => {
-            validate(&app, path, &problems);
+            check(&app, path, &problems);
             problems.into_result(app)
         }
         // A mistake in the id has been noted; the rest is checked under another name, to say everything at once.
@@ -62,7 +69,7 @@ fn read(body: &Value, path: &str, base: &GroupId, id: Option<&AppId>) -> Result<
             let unheard = Problems::default();
             let reader = Reader::new(&rest, path, &unheard);
             if let Some(app) = normalise(RawApp::read(&reader), base, stand_in.as_ref(), &reader) {
-                validate(&app, path, &problems);
+                check(&app, path, &problems);
             }
             problems.into_result(()).and(Err(ApiError::invalid("/id", "is required")))
         }
@@ -144,8 +151,14 @@ fn replaced(fields: &Map<String, Value>) -> Vec<&'static str> {
         keys.push("cmd");
     }
     let docker = fields.get("container").and_then(|container| container.get("docker"));
-    if docker.and_then(|docker| docker.get("network")).is_some_and(|network| !network.is_null()) {
-        keys.extend(["networks", "portDefinitions"]);
+    if let Some(network) =
+        docker.and_then(|docker| docker.get("network")).filter(|network| !network.is_null())
+    {
+        keys.push("networks");
+        // Host mode keeps its port definitions.
+        if network != "HOST" {
+            keys.extend(["portDefinitions", "requirePorts"]);
+        }
     }
     // Port definitions belong to host mode and go with it.
     let modes = fields.get("networks").and_then(Value::as_array).into_iter().flatten();

@@ -17,6 +17,8 @@ const MOST_PER_VALUE: i32 = i32::MAX;
 
 /// Bytes that a pattern may take when it is compiled; patterns of people take a few hundred.
 const PATTERN_SIZE: usize = 1 << 20;
+/// A pattern may cost up to that size, and a body may hold many.
+const MOST_CONSTRAINTS: usize = 100;
 
 /// Where mistakes go: problems below the path of the app.
 struct Report<'a> {
@@ -97,7 +99,8 @@ fn refers_to_secret(app: &App, report: &Report<'_>, path: &str, secret: &str) {
 
 /// Checks constraints (§5).
 fn constraints(constraints: &[Constraint], path: &str, report: &Report<'_>) {
-    for (at, constraint) in constraints.iter().enumerate() {
+    report.require(constraints.len() <= MOST_CONSTRAINTS, path, "has more than 100 constraints");
+    for (at, constraint) in constraints.iter().take(MOST_CONSTRAINTS).enumerate() {
         let path = format!("{path}({at})");
         report.require(!constraint.field.is_empty(), &path, "must name a field");
         let value = constraint.value.as_deref();
