@@ -35,6 +35,9 @@ pub mod wire {
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// The largest message, in bytes; a registration lists all of an agent's tasks.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
