@@ -5,10 +5,16 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
+use crate::commands::agent::AgentArgs;
+use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::node::NodeArgs;
+use crate::commands::service::ServiceArgs;
+use crate::commands::task::TaskArgs;
+use crate::commands::up::UpArgs;
 use crate::exit::Exit;
 use crate::printer::{Verbosity, style};
-use crate::{logging, version};
+use crate::{context, logging, version};
 
 pub(crate) mod usage;
 
@@ -37,6 +43,18 @@ pub(crate) struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run a one-machine cluster in the foreground; no root needed
+    Up(UpArgs),
+    /// Run the daemon of a node that runs tasks
+    Agent(AgentArgs),
+    /// Run services: list, show, create, update, scale, restart, roll back, read logs, wait, remove
+    Service(ServiceArgs),
+    /// See what runs: list tasks, read their logs and files, kill one
+    Task(TaskArgs),
+    /// See the machines that run tasks
+    Node(NodeArgs),
+    /// See how the cluster is, and choose which cluster to speak to
+    Cluster(ClusterCommandArgs),
     /// Print a script that completes commands and flags in your shell
     Completions(CompletionsArgs),
 }
@@ -146,12 +164,14 @@ fn after_help() -> String {
         Exit::TABLE.iter().map(|(exit, meaning)| format!("  {:>3}  {meaning}\n", exit.code())).collect();
     format!(
         "{heading}Environment:{heading:#}\n\
+         \x20 {url}  The masters to speak to, as --url\n\
          \x20 {log}  Levels of the diagnostics on standard error, such as info,clusterctl=debug\n\
          \x20 NO_COLOR        No colours\n\
          \x20 CLICOLOR_FORCE  Colours also where the output is not a terminal\n\
          \n\
          {heading}Exit codes:{heading:#}\n{codes}",
         log = logging::VARIABLE,
+        url = context::URL_VARIABLE,
     )
 }
 

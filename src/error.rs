@@ -19,6 +19,14 @@ pub(crate) enum ErrorKind {
     Internal,
     /// Flags, arguments, variables or files the user wrote.
     Usage,
+    /// A cluster or a host did not answer.
+    Unreachable,
+    /// What was to be done was begun, and did not come to a good end.
+    Failed,
+    /// Something else holds what was to be changed.
+    Locked,
+    /// The user stopped it.
+    Interrupted,
 }
 
 impl ErrorKind {
@@ -26,6 +34,10 @@ impl ErrorKind {
         match self {
             Self::Internal => Exit::InternalFault,
             Self::Usage => Exit::WrongUsage,
+            Self::Unreachable => Exit::HostsUnreachable,
+            Self::Failed => Exit::StepsFailed,
+            Self::Locked => Exit::Locked,
+            Self::Interrupted => Exit::Interrupted,
         }
     }
 }
@@ -53,6 +65,26 @@ impl CliError {
         Self::new(ErrorKind::Usage, message)
     }
 
+    /// A cluster or a host did not answer.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unreachable, message)
+    }
+
+    /// What was begun did not come to a good end.
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Failed, message)
+    }
+
+    /// Something else holds what was to be changed.
+    pub(crate) fn locked(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Locked, message)
+    }
+
+    /// The user stopped it.
+    pub(crate) fn interrupted(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Interrupted, message)
+    }
+
     fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new() }
     }
@@ -61,6 +93,12 @@ impl CliError {
     pub(crate) fn caused_by(mut self, error: &(dyn Error + 'static)) -> Self {
         let chain = iter::successors(Some(error), |&error| error.source());
         self.causes.extend(chain.map(ToString::to_string));
+        self
+    }
+
+    /// Says what the message is about.
+    pub(crate) fn context(mut self, about: &str) -> Self {
+        self.message = format!("{about}: {}", self.message);
         self
     }
 
@@ -171,5 +209,9 @@ mod tests {
     fn the_kind_decides_the_exit_code() {
         assert_eq!(CliError::internal("").exit(), Exit::InternalFault);
         assert_eq!(CliError::usage("").exit(), Exit::WrongUsage);
+        assert_eq!(CliError::unreachable("").exit(), Exit::HostsUnreachable);
+        assert_eq!(CliError::failed("").exit(), Exit::StepsFailed);
+        assert_eq!(CliError::locked("").exit(), Exit::Locked);
+        assert_eq!(CliError::interrupted("").exit(), Exit::Interrupted);
     }
 }

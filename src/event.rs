@@ -4,6 +4,7 @@
 //! renamed, removed or given another meaning raises it.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::error::{CliError, ErrorKind};
 use crate::version;
@@ -23,8 +24,56 @@ pub(crate) enum Event<'a> {
     },
     /// A completion script.
     Completions { shell: &'a str, script: &'a str },
+    /// What the API answered: the same object as `-o json` prints.
+    Answer { of: &'static str, answer: &'a Value },
+    /// A change was accepted, or the cluster is at another step of it.
+    Deployment {
+        app: &'a str,
+        /// Absent where nobody had to deploy anything.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
+        /// `started`, `step`, `succeeded`.
+        state: &'static str,
+        /// From 1; 0 before the first.
+        step: u64,
+        steps: u64,
+    },
+    /// An instance came to another state.
+    Instance {
+        app: &'a str,
+        task: &'a str,
+        host: &'a str,
+        /// The Mesos state, or `healthy`, `unhealthy`.
+        state: &'a str,
+        message: &'a str,
+    },
+    /// Why it does not go on.
+    Waiting { app: &'a str, reason: &'a str },
+    /// A line of a task's output.
+    Log { task: &'a str, stream: &'static str, line: &'a str },
+    /// What a command did.
+    Done { what: &'static str, name: &'a str },
+    /// A one-machine cluster answers at `url`; its agents are child processes.
+    UpReady { url: &'a str, dir: &'a str, agents: &'a [UpAgent<'a>] },
+    /// An agent was started again.
+    UpAgentStarted { agent: UpAgent<'a> },
+    /// An agent ended, or could not be started; it is started again.
+    UpAgentEnded { name: &'a str, status: &'a str },
+    /// The one-machine cluster ends: tasks are asked to end.
+    UpStopping { dir: &'a str },
+    /// It has ended, and can be started again on its directory.
+    UpStopped { dir: &'a str },
     /// The run failed; nothing follows.
     Error { kind: ErrorKind, message: &'a str, causes: &'a [String], hints: &'a [String], exit_code: u8 },
+}
+
+/// An agent of a one-machine cluster.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct UpAgent<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its process.
+    pub(crate) pid: u32,
 }
 
 impl Event<'_> {

@@ -149,6 +149,38 @@ impl Printer {
         written.map_err(|cause| cannot_write(&cause))
     }
 
+    /// The same for a text with colours, which go where they are not wanted.
+    pub(crate) fn styled_result(&mut self, styled: &str, event: &Event<'_>) -> Result<(), CliError> {
+        let written = if self.json { self.write_event(event) } else { self.stdout.write_styled(styled) };
+        written.map_err(|cause| cannot_write(&cause))
+    }
+
+    /// What happens on the way to a result.
+    pub(crate) fn progress(&mut self, styled: &str, event: &Event<'_>) -> Result<(), CliError> {
+        if self.json {
+            return self.write_event(event).map_err(|cause| cannot_write(&cause));
+        }
+        if self.verbosity != Verbosity::Quiet {
+            self.tell(&format!("{styled}\n"));
+        }
+        Ok(())
+    }
+
+    /// A question, which is left out of nothing: somebody has to answer it.
+    pub(crate) fn prompt(&mut self, text: &str) {
+        self.tell(text);
+    }
+
+    /// Whether events are printed.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether nobody reads the results any more: what would print for ever may end.
+    pub(crate) fn reader_is_gone(&self) -> bool {
+        self.stdout.reader_gone
+    }
+
     /// Text the user asked for with `--help` or `--version`, which may hold colours.
     pub(crate) fn help(&mut self, text: &str) -> Result<(), CliError> {
         self.stdout.write_styled(text).map_err(|cause| cannot_write(&cause))

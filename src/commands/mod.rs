@@ -5,11 +5,23 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::printer::Printer;
 
+pub(crate) mod agent;
+pub(crate) mod cluster;
 pub(crate) mod completions;
+pub(crate) mod node;
+pub(crate) mod service;
+pub(crate) mod task;
+pub(crate) mod up;
 
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
     match command {
+        Command::Up(args) => up::run(ui, args),
+        Command::Agent(args) => agent::run(args),
+        Command::Service(args) => service::run(ui, args),
+        Command::Task(args) => task::run(ui, args),
+        Command::Node(args) => node::run(ui, args),
+        Command::Cluster(args) => cluster::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
 }

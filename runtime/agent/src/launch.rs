@@ -84,6 +84,12 @@ impl Launching {
         &self.answer
     }
 
+    /// A handle to the shim. Cannot be another process's, since nobody has reaped it yet.
+    #[must_use]
+    pub fn process(&self) -> Option<Process> {
+        Process::open(i32::try_from(self.child.id()).ok()?)
+    }
+
     /// Waits for the answer. The shim is then the caller's child, to be reaped by it.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Runs tasks on one machine: isolation by control groups and namespaces, the shim that supervises one
-//! task and outlives the agent, and the adoption of what an earlier agent left running. It decides nothing
-//! about where tasks run, keeps no cluster state, and never forks a process with much memory: the agent
+//! task and outlives the agent, and the adoption of what an earlier agent left running. The [`daemon`] does with
+//! them what the leading master says. It decides nothing about where tasks run, keeps no cluster state, and never forks a process with much memory: the agent
 //! spawns a shim, and all that must happen between fork and exec happens in programs of a few pages.
 //!
 //! ```text
@@ -15,6 +15,11 @@
 
 pub mod adopt;
 pub mod cgroup;
+pub mod daemon;
+pub mod detect;
+pub mod fetch;
+pub mod files;
+pub mod health;
 pub mod launch;
 pub mod proc;
 pub mod process;

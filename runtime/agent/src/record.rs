@@ -142,7 +142,7 @@ fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, &'static str> {
 }
 
 /// FNV-1a. Each step can be undone, so two texts that differ in one byte never have the same sum.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))

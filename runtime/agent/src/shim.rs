@@ -1,15 +1,18 @@
 //! The shim: the supervisor of one task, a small process of one thread that outlives the agent.
 //!
-//! The program dispatches here before anything else in its `main`. It takes two forms:
+//! The program dispatches here before anything else in its `main`. It takes four forms:
 //!
 //! - `run DIR` supervises the task whose `spec.json` is in `DIR`: takes the lock, makes the groups, starts
 //!   the entry, copies output to the logs, reaps, and writes `exit.json`. SIGTERM asks it to end the task.
 //! - `entry DIR` is the step between fork and exec, as a program of its own: it joins the task's groups
 //!   and namespaces, gives up its privileges and becomes the task, or stays as process 1 of its namespace.
+//! - `check DIR` runs a health check's command beside the task: in its groups and namespaces, as its user.
+//! - `unpack JOB` puts the file on its standard input into a sandbox, as the task's user ([`crate::fetch`]).
 //!
 //! Only the shim forks, and a shim is small. Namespaces are unshared by single-threaded programs, so no code
 //! runs in a half-made child, and nothing here needs `unsafe`.
 
+mod check;
 mod control;
 mod entry;
 mod log;
@@ -22,7 +25,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub use outcome::Outcome;
+
+pub(crate) use check::{Answer as CheckAnswer, Question as CheckQuestion};
+pub(crate) use entry::{become_user, chain};
 pub(crate) use supervisor::LOCK;
+pub(crate) use tree::Tree;
 
 /// A shim's exit code when its task already has one; the other supervises or supervised it.
 pub const ALREADY: u8 = 75;
@@ -33,10 +40,22 @@ pub const BROKEN: u8 = 70;
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     let [form, dir] = args.as_slice() else { return ExitCode::from(BROKEN) };
+    if form == "unpack" {
+        return crate::fetch::unpack(dir);
+    }
     let dir = Path::new(dir);
     match form.to_str() {
         Some("run") => supervisor::run(dir),
         Some("entry") => entry::run(dir),
+        Some("check") => check::run(dir),
         _ => ExitCode::from(BROKEN),
     }
+}
+
+/// Whether this process may make namespaces. Tried by a thread of its own, which takes the new ones with it.
+pub(crate) fn can_unshare() -> bool {
+    use rustix::thread::UnshareFlags;
+
+    let tried = std::thread::spawn(|| entry::unshare(UnshareFlags::NEWNS | UnshareFlags::NEWPID).is_ok());
+    tried.join().unwrap_or(false)
 }

@@ -13,13 +13,13 @@ use crate::process::{Process, wait_any};
 
 const ROUND: Duration = Duration::from_millis(20);
 
-pub(super) struct Tree {
+pub(crate) struct Tree {
     group: Option<Group>,
     shim: i32,
 }
 
 impl Tree {
-    pub(super) fn new(group: Option<Group>, shim: i32) -> Self {
+    pub(crate) fn new(group: Option<Group>, shim: i32) -> Self {
         Self { group, shim }
     }
 
@@ -45,7 +45,7 @@ impl Tree {
     }
 
     /// Kills all and waits until they are gone; names those that are left at the limit.
-    pub(super) fn kill(&self, limit: Duration) -> Vec<i32> {
+    pub(crate) fn kill(&self, limit: Duration) -> Vec<i32> {
         let deadline = Instant::now() + limit;
         let mut stuck = match self.group.as_ref().map(|group| group.kill(limit)) {
             Some(Err(left)) => left.pids,

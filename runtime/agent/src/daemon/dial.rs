@@ -1,0 +1,157 @@
+//! The agent's end of the link: dials a master, again and again.
+
+use std::time::Duration;
+
+use api::link::{MAX_MESSAGE_BYTES, wire};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Channel, Endpoint};
+use wire::link_client::LinkClient;
+
+use crate::shim::chain;
+
+/// A connection that is not there by then does not come.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A peer that answers no HTTP/2 ping for so long is gone.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Until a master has said otherwise, silence is no longer than this.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The bounds of the wait before the next dialling; the first ones are quick.
+const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// So many messages may wait to be sent; with more, the link is closed, and a new registration says it all.
+const OUTBOX: usize = 4096;
+
+/// Where to put messages. Dropping it closes the stream.
+pub(super) struct Outbox {
+    pub(super) messages: mpsc::Sender<wire::AgentMessage>,
+    _open: oneshot::Sender<()>,
+}
+
+/// What the dialler says.
+pub(super) enum Word {
+    /// A stream is open: its number, and its outbox.
+    Up(u64, Outbox),
+    /// A message.
+    Heard(u64, Box<wire::MasterMessage>),
+    /// It is closed.
+    Down(u64),
+}
+
+/// How long to wait before the next try: full jitter, which keeps many agents from coming all at once.
+pub(super) fn wait_before(attempt: u32, random: u64) -> Duration {
+    let most = WAIT.0.saturating_mul(1_u32 << attempt.min(16)).min(WAIT.1);
+    let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    Duration::from_millis(random % most.saturating_add(1))
+}
+
+/// Dials the masters in turn for ever; ends when nobody listens.
+pub(super) async fn run(masters: Vec<Endpoint>, words: mpsc::Sender<Word>) {
+    let mut number = 0;
+    let mut attempt = 0;
+    for master in masters.iter().cycle() {
+        number += 1;
+        let admitted = talk(master, number, &words).await;
+        if words.is_closed() {
+            return;
+        }
+        attempt = match admitted {
+            Ok(true) => 0,
+            Ok(false) => attempt + 1,
+            Err(why) => {
+                tracing::debug!("master {}: {why}", master.uri());
+                attempt + 1
+            }
+        };
+        tokio::time::sleep(wait_before(attempt, random())).await;
+    }
+}
+
+pub(super) fn random() -> u64 {
+    // Without randomness there is only less jitter.
+    getrandom::u64().unwrap_or(0)
+}
+
+/// A master's address, as it is dialled.
+///
+/// # Errors
+/// When it is none.
+pub(super) fn endpoint(master: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(master.to_owned())?
+        .connect_timeout(CONNECT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}
+
+/// One stream, from its opening to its end; whether this agent was admitted.
+async fn talk(master: &Endpoint, number: u64, words: &mpsc::Sender<Word>) -> Result<bool, String> {
+    let channel: Channel = master.connect().await.map_err(|e| chain(&e))?;
+    let mut client = LinkClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let (sender, messages) = mpsc::channel(OUTBOX);
+    let (open, closed) = oneshot::channel();
+    // The registration is there before the stream is opened: a master may answer nothing before it has read it.
+    let _ = words.send(Word::Up(number, Outbox { messages: sender, _open: open })).await;
+    let talked = converse(&mut client, messages, closed, number, words).await;
+    let _ = words.send(Word::Down(number)).await;
+    talked
+}
+
+async fn converse(
+    client: &mut LinkClient<Channel>,
+    messages: mpsc::Receiver<wire::AgentMessage>,
+    mut closed: oneshot::Receiver<()>,
+    number: u64,
+    words: &mpsc::Sender<Word>,
+) -> Result<bool, String> {
+    let opened = tokio::time::timeout(CONNECT, client.connect(ReceiverStream::new(messages))).await;
+    let mut stream = match opened {
+        Ok(answer) => answer.map_err(|e| chain(&e))?.into_inner(),
+        Err(_) => return Err(format!("no answer within {} s", CONNECT.as_secs())),
+    };
+    let mut silence = SILENCE;
+    let mut admitted = false;
+    loop {
+        let next = tokio::select! {
+            next = tokio::time::timeout(silence, stream.message()) => next,
+            _ = &mut closed => return Ok(admitted),
+        };
+        let message = match next {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => return Ok(admitted),
+            Ok(Err(status)) => {
+                tracing::debug!("master {}: {}", number, chain(&status));
+                return Ok(admitted);
+            }
+            Err(_) => {
+                tracing::warn!("the master is silent for {} s, it is dialled anew", silence.as_secs());
+                return Ok(admitted);
+            }
+        };
+        if let Some(wire::master_message::Body::Registered(registered)) = &message.body {
+            admitted = true;
+            if registered.silence_ms > 0 {
+                silence = Duration::from_millis(registered.silence_ms);
+            }
+        }
+        if words.send(Word::Heard(number, Box::new(message))).await.is_err() {
+            return Ok(admitted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_from_a_tenth_of_a_second_to_five() {
+        let most: Vec<u128> =
+            (0..9).map(|n| (0..20_000).map(|r| wait_before(n, r).as_millis()).max().unwrap()).collect();
+        assert_eq!(most, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        assert_eq!(wait_before(0, 0), Duration::ZERO);
+        assert_eq!(wait_before(u32::MAX, 5000), Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,246 @@
+//! From a task's description to what its shim is told, and the sandbox.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use api::mesos::{CommandLine, Limit, TaskInfo};
+use scheduler::{Bundle, Scalar};
+
+use super::core::Checkpoint;
+use super::isolation::Means;
+use crate::cgroup::Limits;
+use crate::record::PROTOCOL;
+use crate::spec::{Command, Logs, Secret, Spec};
+use crate::user::{self, User};
+
+/// Mesos' own default of its log rotation, as DC/OS sets it: 2 MiB, and nine old files.
+const LOG_BYTES: u64 = 2 << 20;
+const LOG_FILES: u32 = 9;
+/// Where programs are looked for when the framework does not say.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is the same for all tasks of an agent.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    pub(super) means: Means,
+    /// Who runs tasks that do not say.
+    pub(super) user: Option<String>,
+    /// Most processes and threads of a task.
+    pub(super) pids: u64,
+    /// Where this agent serves files.
+    pub(super) endpoint: SocketAddr,
+}
+
+/// Finds a task's user: a name of this host, or numbers, `uid` or `uid:gid`.
+pub(super) fn user_of(terms: &Terms, info: &TaskInfo) -> Result<Option<User>, String> {
+    let Some(name) = info.command.user.as_ref().or(terms.user.as_ref()) else { return Ok(None) };
+    let found = user::lookup(name).map_err(|e| format!("cannot look up user {name}: {e}"))?;
+    let found = found.or_else(|| {
+        let (uid, gid) = name.split_once(':').unwrap_or((name, name));
+        Some(User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, groups: vec![] })
+    });
+    let Some(found) = found else {
+        return Err(format!(
+            "there is no user {name} on this host: create it, or name another one in the task"
+        ));
+    };
+    if terms.means.users {
+        return Ok(Some(found));
+    }
+    if found.uid == rustix::process::geteuid().as_raw() {
+        return Ok(None);
+    }
+    Err(format!("this agent does not run as root and cannot run a task as user {name}: leave the user out"))
+}
+
+/// Makes the sandbox, gives it to the user, and lets `latest` point to it.
+pub(super) fn make_sandbox(directory: &Path, user: Option<&User>) -> Result<(), String> {
+    let failed =
+        |what: &str, e: &io::Error| format!("cannot {what} the sandbox {}: {e}", directory.display());
+    fs::create_dir_all(directory).map_err(|e| failed("make", &e))?;
+    let (mode, owner) = (fs::Permissions::from_mode(0o750), user.map(|u| (u.uid, u.gid)));
+    fs::set_permissions(directory, mode).map_err(|e| failed("close to others", &e))?;
+    if let Some((uid, gid)) = owner {
+        chown(directory, Some(uid), Some(gid)).map_err(|e| failed("give away", &e))?;
+    }
+    let Some((runs, name)) = directory.parent().zip(directory.file_name()) else { return Ok(()) };
+    let (latest, new) = (runs.join("latest"), runs.join(".latest.new"));
+    let _ = fs::remove_file(&new);
+    symlink(name, &new).and_then(|()| fs::rename(&new, &latest)).map_err(|e| failed("link", &e))
+}
+
+/// What the shim is told.
+pub(super) fn spec_of(terms: &Terms, task: &Checkpoint, grace: Duration) -> Result<Spec, String> {
+    let info = &task.info;
+    Ok(Spec {
+        version: PROTOCOL,
+        task_id: info.id.to_string(),
+        command: command_of(&info.command.line),
+        env: environment(terms, task),
+        cwd: task.directory.clone(),
+        user: user_of(terms, info)?,
+        groups: terms.means.groups(task.container),
+        limits: terms.means.enforceable(&limits(info, terms.pids)),
+        logs: Logs { dir: task.directory.clone(), max_bytes: LOG_BYTES, keep: LOG_FILES },
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        namespaces: terms.means.namespaces,
+        no_new_privileges: terms.means.no_new_privileges,
+    })
+}
+
+pub(crate) fn command_of(line: &CommandLine) -> Command {
+    match line {
+        CommandLine::Shell(line) => Command::Shell(line.clone()),
+        CommandLine::Argv(argv) => Command::Argv(argv.clone()),
+    }
+}
+
+/// The framework's word counts more than the agent's, but for where the sandbox is (mesos-v1 §4, marathon-v2 §9).
+fn environment(terms: &Terms, task: &Checkpoint) -> BTreeMap<String, Secret> {
+    let sandbox = task.directory.to_string_lossy().into_owned();
+    let id = task.info.id.to_string();
+    let ours = [
+        ("PATH", PATH.to_owned()),
+        ("HOME", sandbox.clone()),
+        ("MESOS_TASK_ID", id.clone()),
+        ("MESOS_EXECUTOR_ID", id),
+        ("MESOS_FRAMEWORK_ID", task.framework.to_string()),
+        ("MESOS_SLAVE_ID", task.info.agent.to_string()),
+        ("MESOS_SLAVE_PID", format!("slave(1)@{}", terms.endpoint)),
+        ("MESOS_AGENT_ENDPOINT", terms.endpoint.to_string()),
+        ("MESOS_CONTAINER_IP", terms.endpoint.ip().to_string()),
+        ("MESOS_CHECKPOINT", "1".to_owned()),
+        ("LIBPROCESS_IP", terms.endpoint.ip().to_string()),
+        ("LIBPROCESS_PORT", "0".to_owned()),
+    ];
+    let mut env: BTreeMap<String, Secret> =
+        ours.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    env.extend(task.info.command.env.clone());
+    for name in ["MESOS_SANDBOX", "MESOS_DIRECTORY"] {
+        env.insert(name.to_owned(), sandbox.clone().into());
+    }
+    env
+}
+
+fn limits(info: &TaskInfo, pids: u64) -> Limits {
+    let mut all = Bundle::default();
+    for (_, bundle) in info.resources.parts() {
+        all.add(bundle);
+    }
+    let limit = |limit: Option<Limit>, asked: Scalar| match limit {
+        Some(Limit::Unlimited) => None,
+        Some(Limit::At(amount)) => u64::try_from(amount.thousandths()).ok(),
+        None => u64::try_from(asked.thousandths()).ok(),
+    };
+    Limits {
+        cpu_shares: u64::try_from(all.cpus().thousandths()).ok().map(|millis| millis * 1024 / 1000),
+        cpu_millis: limit(info.limits.cpus, all.cpus()).filter(|millis| *millis > 0),
+        memory_bytes: limit(info.limits.mem, all.mem())
+            .filter(|millis| *millis > 0)
+            .map(|millis| u64::try_from(u128::from(millis) * (1 << 20) / 1000).unwrap_or(u64::MAX)),
+        pids: Some(pids),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::core::tests::info;
+    use crate::daemon::isolation::Isolation;
+    use api::marathon::Uuid;
+
+    fn terms() -> Terms {
+        Terms {
+            means: Means::find(&Isolation::Off, Path::new("/w")),
+            user: None,
+            pids: 100,
+            endpoint: "127.0.0.1:5051".parse().unwrap(),
+        }
+    }
+
+    fn task() -> Checkpoint {
+        let mut info = info("web.1", "cpus:0.5;mem:32");
+        for (name, value) in [("PATH", "/mine"), ("MESOS_SANDBOX", "/elsewhere"), ("SECRET", "hunter2")] {
+            info.command.env.insert(name.into(), value.into());
+        }
+        Checkpoint {
+            framework: "F".into(),
+            info,
+            container: Uuid::from_bits(1),
+            directory: "/w/sandbox".into(),
+        }
+    }
+
+    #[test]
+    fn the_frameworks_environment_wins_but_for_the_sandbox() {
+        let spec = spec_of(&terms(), &task(), Duration::from_secs(3)).unwrap();
+        let text: Vec<String> = spec.env.iter().map(|(k, v)| format!("{k}={}", v.expose())).collect();
+        insta::assert_snapshot!(text.join("\n"), @"
+        HOME=/w/sandbox
+        LIBPROCESS_IP=127.0.0.1
+        LIBPROCESS_PORT=0
+        MESOS_AGENT_ENDPOINT=127.0.0.1:5051
+        MESOS_CHECKPOINT=1
+        MESOS_CONTAINER_IP=127.0.0.1
+        MESOS_DIRECTORY=/w/sandbox
+        MESOS_EXECUTOR_ID=web.1
+        MESOS_FRAMEWORK_ID=F
+        MESOS_SANDBOX=/w/sandbox
+        MESOS_SLAVE_ID=A
+        MESOS_SLAVE_PID=slave(1)@127.0.0.1:5051
+        MESOS_TASK_ID=web.1
+        PATH=/mine
+        SECRET=hunter2
+        ");
+        assert_eq!(spec.grace_ms, 3000);
+        assert!(!format!("{spec:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn limits_are_the_request_unless_others_are_set() {
+        let mut task = info("t", "cpus:0.5;mem:32");
+        let expected = Limits {
+            cpu_shares: Some(512),
+            cpu_millis: Some(500),
+            memory_bytes: Some(32 << 20),
+            pids: Some(9),
+        };
+        assert_eq!(limits(&task, 9), expected);
+        task.limits.cpus = Some(Limit::Unlimited);
+        task.limits.mem = Some(Limit::At(Scalar::whole(64)));
+        let expected = Limits { cpu_millis: None, memory_bytes: Some(64 << 20), ..expected };
+        assert_eq!(limits(&task, 9), expected);
+    }
+
+    #[test]
+    fn users_are_found_by_name_or_number_or_named_in_the_error() {
+        let mut terms = terms();
+        terms.means.users = true;
+        for (name, uid) in
+            [("root", Some(0)), ("12345", Some(12345)), ("12345:7", Some(12345)), ("no-such", None)]
+        {
+            let mut info = info("t", "cpus:1");
+            info.command.user = Some(name.into());
+            match user_of(&terms, &info) {
+                Ok(user) => assert_eq!(user.map(|u| u.uid), uid, "{name}"),
+                Err(why) => assert!(uid.is_none() && why.contains(name), "{why}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_sandbox_is_made_and_latest_points_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["one", "two", "two"] {
+            let sandbox = dir.path().join("runs").join(name);
+            make_sandbox(&sandbox, None).unwrap();
+            assert!(sandbox.is_dir());
+            assert_eq!(fs::read_link(dir.path().join("runs/latest")).unwrap(), Path::new(name));
+        }
+    }
+}

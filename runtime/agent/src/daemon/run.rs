@@ -1,0 +1,384 @@
+//! The loop: takes inputs from everywhere, decides, and has the effects carried out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use api::marathon::Uuid;
+use scheduler::AgentId;
+use tokio::io::AsyncRead;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tonic::transport::Endpoint;
+
+use super::clock::{now, until};
+use super::core::{About, Effect, Input, State, step};
+use super::dial::{self, Outbox, Word};
+use super::fetching::{Attach, Fetcher};
+use super::isolation::Means;
+use super::launching::{Terms, make_sandbox, spec_of, user_of};
+use super::lifeline::{Lifeline, Wish};
+use super::paths::{Meta, virtual_paths};
+use super::recover::{Left, recover};
+use super::shims::Shims;
+use super::signals::Signals;
+use super::view::{self, Question};
+use super::worker::{self, Done};
+use super::{DaemonError, Options, Parts, gc, lock};
+use crate::detect;
+use crate::health::Looker;
+
+/// Of each kind of message so many may wait for the loop.
+const QUEUE: usize = 1024;
+
+/// Runs an agent until its holder, a signal or a master ends it.
+///
+/// Returning does not end tasks, except after `stop` or `kill` on the lifeline: then all have ended and that is on disk.
+///
+/// # Errors
+/// When the work directory is in use or cannot be used, the port is taken, a master's address is none, or a master says
+/// that it will never have this agent.
+pub async fn run<F, A, L>(options: Options, parts: Parts<F, A, L>) -> Result<(), DaemonError>
+where
+    F: Fetcher,
+    A: Attach,
+    L: AsyncRead + Unpin,
+{
+    let masters = endpoints(&options.masters)?;
+    let io = |action, path: &PathBuf| {
+        let path = path.clone();
+        move |source| DaemonError::Io { action, path, source }
+    };
+    let given = &options.work_dir;
+    std::fs::create_dir_all(given).map_err(io("create the work directory", given))?;
+    let work_dir = given.canonicalize().map_err(io("find the work directory", given))?;
+    let meta = Meta::of(&work_dir);
+    meta.make()?;
+    let _lock = lock::take(meta.root(), &work_dir)?;
+    let (epoch, id) = (meta.epoch()?, meta.agent_id()?.map(AgentId::from));
+
+    let address = SocketAddr::new(options.address, options.port);
+    let listening = |source| DaemonError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listening)?;
+    let endpoint = listener.local_addr().map_err(listening)?;
+
+    let facts = detect::facts(&work_dir).map_err(io("find out what this host has; stated for", &work_dir))?;
+    let about = About {
+        name: options.name.clone(),
+        hostname: options.hostname.clone(),
+        address: options.address,
+        port: endpoint.port(),
+        resources: detect::resources(facts, &options.resources),
+        attributes: options.attributes.to_string(),
+        region: options.region.clone(),
+        zone: options.zone.clone(),
+        work_dir: work_dir.clone(),
+        grace: options.grace,
+    };
+    let terms = Terms {
+        means: Means::find(&options.isolation, &work_dir),
+        user: options.user.clone(),
+        pids: options.pids,
+        endpoint,
+    };
+    let looker = Looker::new(options.address, options.shim.clone()).map_err(DaemonError::Http)?;
+    let state = State::new(about, id, epoch, random()?);
+
+    let (inputs, heard_inputs) = mpsc::channel(QUEUE);
+    let (to_disk, disk) = mpsc::channel(QUEUE);
+    let (done, from_disk) = mpsc::channel(QUEUE);
+    let shims = Shims::new(options.shim.clone(), meta.clone(), inputs.clone());
+    let mut agent = Loop {
+        state,
+        backlog: VecDeque::new(),
+        inputs,
+        shims,
+        looker,
+        terms,
+        meta: meta.clone(),
+        fetcher: parts.fetcher,
+        attached: parts.attached,
+        link: None,
+        preparing: BTreeMap::new(),
+        work: JoinSet::new(),
+        over: None,
+    };
+    agent.recover(&meta).await?;
+    let disk_thread = std::thread::Builder::new()
+        .name("agent-disk".to_owned())
+        .spawn(move || worker::run(&meta, disk, &done))
+        .map_err(|e| DaemonError::Broken(format!("cannot start a thread: {e}")))?;
+
+    let (words, heard_words) = mpsc::channel(QUEUE);
+    let (questions, asked) = mpsc::channel(16);
+    agent.work.spawn(dial::run(masters, words));
+    let router = view::router(questions).merge(parts.router);
+    agent.work.spawn(async move {
+        if let Err(e) = axum::serve(listener, router).await {
+            tracing::error!("files are not served any more: {e}");
+        }
+    });
+    if let Some(ready) = parts.ready {
+        let _ = ready.send(endpoint);
+    }
+    let sources = Sources {
+        to_disk,
+        inputs: heard_inputs,
+        from_disk,
+        words: heard_words,
+        asked,
+        lifeline: Lifeline::new(parts.lifeline),
+        signals: Signals::listen(options.signals)?,
+    };
+    let ended = agent.run(sources).await;
+    // What is still on its way to the disk gets there.
+    drop(agent);
+    let _ = tokio::task::spawn_blocking(move || disk_thread.join()).await;
+    ended
+}
+
+fn endpoints(masters: &[String]) -> Result<Vec<Endpoint>, DaemonError> {
+    if masters.is_empty() {
+        return Err(DaemonError::NoMaster);
+    }
+    let endpoint = |master: &String| {
+        dial::endpoint(master).map_err(|source| DaemonError::Master { master: master.clone(), source })
+    };
+    masters.iter().map(endpoint).collect()
+}
+
+fn random() -> Result<u128, DaemonError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|e| DaemonError::Broken(format!("there is no randomness: {e}")))?;
+    Ok(u128::from_ne_bytes(bytes))
+}
+
+/// Where inputs come from.
+struct Sources<L> {
+    /// Where effects go; here, since the loop waits for room in it like for an input.
+    to_disk: mpsc::Sender<Effect>,
+    inputs: mpsc::Receiver<Input>,
+    from_disk: mpsc::Receiver<Done>,
+    words: mpsc::Receiver<Word>,
+    asked: mpsc::Receiver<Question>,
+    lifeline: Lifeline<L>,
+    signals: Signals,
+}
+
+struct Loop<F, A> {
+    state: State,
+    /// Effects that the disk has not taken yet.
+    backlog: VecDeque<Effect>,
+    inputs: mpsc::Sender<Input>,
+    shims: Shims,
+    looker: Looker,
+    terms: Terms,
+    meta: Meta,
+    fetcher: F,
+    attached: A,
+    link: Option<(u64, Outbox)>,
+    preparing: BTreeMap<Uuid, AbortHandle>,
+    /// All that runs beside the loop; it ends with the loop, but no shim does.
+    work: JoinSet<()>,
+    over: Option<Result<(), DaemonError>>,
+}
+
+impl<F: Fetcher, A: Attach> Loop<F, A> {
+    async fn recover(&mut self, meta: &Meta) -> Result<(), DaemonError> {
+        let (of, root) = (meta.clone(), meta.tasks());
+        let found = tokio::task::spawn_blocking(move || (recover(&of), of.read_past())).await;
+        let (left, past) = found.map_err(|e| DaemonError::Broken(e.to_string()))?;
+        let left =
+            left.map_err(|source| DaemonError::Io { action: "list the tasks in", path: root, source })?;
+        let mut tasks = Vec::with_capacity(left.len());
+        for Left { task, shim } in left {
+            let container = task.checkpoint.container;
+            self.show(&task.checkpoint);
+            if let Some(shim) = shim {
+                self.work.spawn(self.shims.clone().adopt(container, shim));
+            }
+            tasks.push(task);
+        }
+        for entry in &past {
+            let paths = virtual_paths(
+                entry.past.framework.as_str(),
+                entry.past.task.as_str(),
+                entry.container,
+                &entry.directory,
+            );
+            paths.iter().for_each(|path| self.attached.attach(path, &entry.directory));
+        }
+        let past = past.into_iter().map(|entry| (entry.container, entry.past)).collect();
+        let effects = self.state.recover(tasks, past, now());
+        self.backlog.extend(effects);
+        Ok(())
+    }
+
+    fn show(&self, task: &super::core::Checkpoint) {
+        let (framework, id) = (task.framework.as_str(), task.info.id.as_str());
+        let paths = virtual_paths(framework, id, task.container, &task.directory);
+        paths.iter().for_each(|path| self.attached.attach(path, &task.directory));
+    }
+
+    /// What is not kept any more is not shown any more.
+    fn hide(&self, input: &Input) {
+        let Input::Forgotten(container) = input else { return };
+        let Some(past) = self.state.past.get(container) else { return };
+        let runs = format!("/frameworks/{}/executors/{}/runs", past.framework, past.task);
+        for name in ["latest".to_owned(), container.to_string()] {
+            self.attached.detach(&format!("{runs}/{name}"));
+        }
+    }
+
+    async fn run<L: AsyncRead + Unpin>(&mut self, mut from: Sources<L>) -> Result<(), DaemonError> {
+        let mut sweep = tokio::time::interval(gc::EVERY);
+        loop {
+            if let Some(over) = self.over.take() {
+                return over;
+            }
+            let wake = self.state.wake_at();
+            tokio::select! {
+                permit = from.to_disk.reserve(), if !self.backlog.is_empty() => match permit {
+                    Ok(permit) => if let Some(effect) = self.backlog.pop_front() {
+                        permit.send(effect);
+                    },
+                    Err(_) => return Err(DaemonError::Broken("the disk's thread ended".to_owned())),
+                },
+                Some(done) = from.from_disk.recv() => match done {
+                    Done::Effect(effect) => self.carry_out(effect),
+                    Done::Input(input) => self.decide(*input),
+                },
+                Some(input) = from.inputs.recv() => {
+                    self.hide(&input);
+                    self.decide(input);
+                }
+                Some(word) = from.words.recv() => self.hear(word),
+                Some(question) = from.asked.recv() => view::answer(&self.state, question),
+                () = until(wake) => self.decide(Input::Tick),
+                wish = from.lifeline.next() => match wish {
+                    Wish::Stop => self.decide(Input::ShutDown { at_once: false }),
+                    Wish::Kill => self.decide(Input::ShutDown { at_once: true }),
+                    Wish::Leave => return Ok(()),
+                },
+                () = from.signals.next() => return Ok(()),
+                _ = sweep.tick() => self.sweep(),
+                Some(_) = self.work.join_next() => {}
+            }
+        }
+    }
+
+    fn decide(&mut self, input: Input) {
+        let effects = step(&mut self.state, input, now());
+        self.backlog.extend(effects);
+    }
+
+    fn hear(&mut self, word: Word) {
+        match word {
+            Word::Up(number, outbox) => {
+                self.link = Some((number, outbox));
+                self.decide(Input::LinkUp(number));
+            }
+            Word::Heard(number, message) => self.decide(Input::Heard(number, message)),
+            Word::Down(number) => {
+                self.link.take_if(|(current, _)| *current == number);
+                self.decide(Input::LinkDown(number));
+            }
+        }
+    }
+
+    /// Carries out what is not the disk's. Nothing here waits.
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send(number, message) => {
+                let sent = self.link.as_ref().filter(|(current, _)| *current == number);
+                if sent.is_some_and(|(_, outbox)| outbox.messages.try_send(*message).is_err()) {
+                    self.close(number, "it takes no more messages");
+                }
+            }
+            Effect::CloseLink(number, why) => self.close(number, &why),
+            Effect::Prepare(container) => self.prepare(container),
+            Effect::CancelPrepare(container) => {
+                if let Some(preparing) = self.preparing.remove(&container) {
+                    preparing.abort();
+                }
+            }
+            Effect::StartShim(container) => self.start(container),
+            Effect::AskShim(container) => self.shims.ask(container),
+            Effect::KillTask(container) => {
+                self.work.spawn(self.shims.clone().kill_task(container));
+            }
+            Effect::Empty(container) => {
+                self.work.spawn(self.shims.clone().empty(container));
+            }
+            Effect::Probe(container, check, kind, timeout) => {
+                let (looker, inputs, dir) =
+                    (self.looker.clone(), self.inputs.clone(), self.meta.task(container));
+                self.work.spawn(async move {
+                    let probe = looker.look(&kind, dir, timeout).await;
+                    let _ = inputs.send(Input::Probed(container, check, probe)).await;
+                });
+            }
+            Effect::Done(how) => self.over = Some(how.map_err(DaemonError::Refused)),
+            // The disk's, which has done it.
+            Effect::KeepEpoch(_)
+            | Effect::KeepId(_)
+            | Effect::Checkpoint(_)
+            | Effect::Journal(..)
+            | Effect::Remove(..) => {}
+        }
+    }
+
+    fn close(&mut self, number: u64, why: &str) {
+        if self.link.take_if(|(current, _)| *current == number).is_some() {
+            tracing::warn!("the link to the master is closed: {why}");
+        }
+    }
+
+    fn prepare(&mut self, container: Uuid) {
+        let Some(task) = self.state.tasks.get(&container) else { return };
+        let (info, directory) = (task.info.clone(), task.directory.clone());
+        let checkpoint = task.checkpoint();
+        self.show(&checkpoint);
+        let (terms, fetcher, inputs) = (self.terms.clone(), self.fetcher.clone(), self.inputs.clone());
+        let shims = self.shims.clone();
+        let handle = self.work.spawn(async move {
+            let ready = async {
+                let (of, at) = (info.clone(), directory.clone());
+                let user = shims
+                    .blocking(move || {
+                        let user = user_of(&terms, &of)?;
+                        make_sandbox(&at, user.as_ref())?;
+                        Ok::<_, String>(user)
+                    })
+                    .await??;
+                let fetched = fetcher.fetch(&info.command.uris, &directory, user.as_ref()).await;
+                fetched.map_err(|e| e.to_string())
+            };
+            let ready = ready.await;
+            let _ = inputs.send(Input::Prepared(container, ready)).await;
+        });
+        self.preparing.retain(|_, handle| !handle.is_finished());
+        self.preparing.insert(container, handle);
+    }
+
+    fn start(&mut self, container: Uuid) {
+        self.preparing.remove(&container);
+        let Some(task) = self.state.tasks.get(&container) else { return };
+        let (checkpoint, grace, terms) = (task.checkpoint(), task.grace(), self.terms.clone());
+        let spec = move || spec_of(&terms, &checkpoint, grace);
+        self.work.spawn(self.shims.clone().run(container, spec));
+    }
+
+    /// Removes old sandboxes, beside everything else.
+    fn sweep(&mut self) {
+        let (meta, work_dir, inputs) =
+            (self.meta.clone(), self.state.about.work_dir.clone(), self.inputs.clone());
+        self.work.spawn(async move {
+            let swept = tokio::task::spawn_blocking(move || gc::collect(&meta, &work_dir)).await;
+            for container in swept.unwrap_or_default() {
+                let _ = inputs.send(Input::Forgotten(container)).await;
+            }
+        });
+    }
+}

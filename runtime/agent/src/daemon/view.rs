@@ -1,0 +1,103 @@
+//! What the agent shows of itself over HTTP: health, counters, its tasks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::mesos::TaskState;
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::{State, Task};
+
+/// The loop answers within this, or not at all.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// A question to the loop.
+pub(super) enum Question {
+    /// `/state`
+    State(oneshot::Sender<Value>),
+    /// `/metrics/snapshot`
+    Metrics(oneshot::Sender<Value>),
+}
+
+/// The agent's own routes.
+pub(super) fn router(questions: mpsc::Sender<Question>) -> Router {
+    Router::new()
+        .route("/health", get(|| async { StatusCode::OK }))
+        .route("/state", get(|shared| ask(shared, Question::State)))
+        .route("/metrics/snapshot", get(|shared| ask(shared, Question::Metrics)))
+        .with_state(Arc::new(questions))
+}
+
+async fn ask(
+    Shared(questions): Shared<Arc<mpsc::Sender<Question>>>,
+    question: fn(oneshot::Sender<Value>) -> Question,
+) -> Response {
+    let (answer, heard) = oneshot::channel();
+    let asked = async {
+        questions.send(question(answer)).await.ok()?;
+        heard.await.ok()
+    };
+    match tokio::time::timeout(LIMIT, asked).await {
+        Ok(Some(value)) => Json(value).into_response(),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the agent is busy or ending: ask again").into_response(),
+    }
+}
+
+pub(super) fn answer(state: &State, question: Question) {
+    // Whoever does not wait any more needs no answer.
+    let _ = match question {
+        Question::State(to) => to.send(state_of(state)),
+        Question::Metrics(to) => to.send(metrics(state)),
+    };
+}
+
+fn state_of(state: &State) -> Value {
+    let about = &state.about;
+    let tasks: Vec<Value> = state.tasks.values().map(task).collect();
+    json!({
+        "id": state.id.as_ref().map(ToString::to_string),
+        "name": about.name,
+        "hostname": about.hostname,
+        "pid": format!("slave(1)@{}:{}", about.address, about.port),
+        "resources": about.resources.to_string(),
+        "attributes": about.attributes,
+        "registered": state.is_registered(),
+        "epoch": state.epoch(),
+        "tasks": tasks,
+    })
+}
+
+fn task(task: &Task) -> Value {
+    let last = task.updates.last.as_ref();
+    json!({
+        "id": task.info.id.as_str(),
+        "name": task.info.name,
+        "framework_id": task.framework.as_str(),
+        "state": last.map(|last| last.state.name()),
+        "healthy": task.healthy(),
+        "resources": task.info.resources.to_string(),
+        "container": task.container.to_string(),
+        "directory": task.directory.to_string_lossy(),
+        "unacknowledged": task.updates.pending.len(),
+    })
+}
+
+fn metrics(state: &State) -> Value {
+    let count = |wanted: TaskState| state.tasks.values().filter(|t| t.last_state() == Some(wanted)).count();
+    json!({
+        "slave/registered": u8::from(state.is_registered()),
+        "slave/tasks_starting": count(TaskState::Starting),
+        "slave/tasks_running": count(TaskState::Running),
+        "slave/tasks_killing": count(TaskState::Killing),
+        "slave/unacknowledged_updates": state.tasks.values().map(|t| t.updates.pending.len()).sum::<usize>(),
+        "slave/refused_old_epochs": state.counters.old_epochs,
+        "slave/bad_messages": state.counters.bad_messages,
+        "slave/stray_acknowledgements": state.counters.stray_acknowledgements,
+    })
+}

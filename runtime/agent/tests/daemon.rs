@@ -1,0 +1,253 @@
+//! The agent from end to end: a master that the tests play, an agent in a process of its own, real tasks.
+
+#[cfg(test)]
+mod cluster;
+
+use std::time::Duration;
+
+use agent::proc::Identity;
+use api::link::wire::agent_message;
+use api::mesos::{Check, CheckAddress, CheckKind, CommandLine, Reason, TaskState};
+use cluster::{Agent, Master, check, in_sandbox, is_up, task, work_dir};
+
+#[test]
+fn be_agent() {
+    cluster::be_agent();
+}
+
+/// A task that writes down its number and stays.
+const SLEEP: &str = "echo $$ > pid.new; mv pid.new pid; exec sleep 1000";
+
+/// The process that a task wrote down as its own.
+#[cfg(test)]
+fn identity(work_dir: &std::path::Path, id: &str) -> Identity {
+    let text = std::fs::read_to_string(in_sandbox(work_dir, id, "pid")).unwrap();
+    Identity::of(text.trim().parse().unwrap()).unwrap()
+}
+
+/// Whether it runs still; one that only nobody has reaped does not.
+#[cfg(test)]
+fn runs(task: &Identity) -> bool {
+    let now = agent::proc::stat(task.pid);
+    now.is_ok_and(|now| now.start_time == task.start_time && now.state != 'Z')
+}
+
+#[tokio::test]
+async fn a_task_is_launched_told_of_and_killed() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, register) = master.admitted(1).await;
+    assert_eq!((register.agent_id.as_str(), register.tasks.len()), ("", 0));
+    session.launch(&task("t", SLEEP)).await;
+    for state in [TaskState::Starting, TaskState::Running] {
+        let status = session.update().await;
+        assert_eq!(status.state, state, "{status:?}");
+        session.acknowledge(&status).await;
+    }
+    session.kill("t", None).await;
+    assert_eq!(session.until("t", TaskState::Killing).await.state, TaskState::Killing);
+    let end = session.until("t", TaskState::Killed).await;
+    assert_eq!(end.message.as_deref(), Some("Command terminated by signal SIGTERM"));
+    // The same id again is not launched again.
+    session.launch(&task("t", SLEEP)).await;
+    let again = session.update().await;
+    assert_eq!((again.state, again.uuid), (TaskState::Killed, None), "{again:?}");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn ends_are_told_with_their_cause() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    session.launch(&task("good", "exit 0")).await;
+    session.until("good", TaskState::Finished).await;
+    session.launch(&task("bad", "exit 7")).await;
+    let bad = session.until("bad", TaskState::Failed).await;
+    assert_eq!(bad.message.as_deref(), Some("Command exited with status 7"));
+    let mut none = task("none", "");
+    none.command.line = api::mesos::CommandLine::Argv(vec!["/no/such/program".into()]);
+    session.launch(&none).await;
+    let none = session.until("none", TaskState::Failed).await;
+    assert_eq!(none.reason, Some(Reason::CommandExecutorFailed));
+    assert!(none.message.unwrap().contains("/no/such/program"));
+    let mut files = task("files", "exit 0");
+    files.command.uris.push(api::mesos::Uri {
+        value: "http://x/y".into(),
+        executable: false,
+        extract: false,
+        cache: false,
+        output_file: None,
+    });
+    session.launch(&files).await;
+    let files = session.until("files", TaskState::Failed).await;
+    assert_eq!(files.reason, Some(Reason::ContainerLaunchFailed));
+    let mut big = task("big", "exit 0");
+    big.resources = "cpus:64".parse().unwrap();
+    session.launch(&big).await;
+    let big = session.until("big", TaskState::Error).await;
+    assert!(big.message.unwrap().contains("do not fit"));
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn tasks_survive_an_agent_that_is_killed_and_those_that_ended_meanwhile_are_told_of() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    session.launch(&task("stays", SLEEP)).await;
+    session.until("stays", TaskState::Running).await;
+    session
+        .launch(&task("ends", "mkfifo go; echo $$ > pid.new; mv pid.new pid; read line < go; exit 9"))
+        .await;
+    session.until("ends", TaskState::Running).await;
+    is_up(dir.path(), "stays").await;
+    is_up(dir.path(), "ends").await;
+    let before = identity(dir.path(), "stays");
+    agent.kill().await;
+
+    let fifo = in_sandbox(dir.path(), "ends", "go");
+    std::fs::write(&fifo, "now\n").unwrap();
+
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, register) = master.admitted(2).await;
+    assert_eq!(register.agent_id, cluster::AGENT);
+    let known: Vec<&str> = register.tasks.iter().map(|t| t.info.as_ref().unwrap().id.as_str()).collect();
+    assert!(known.contains(&"stays") && known.contains(&"ends"), "{known:?}");
+    let end = session.until("ends", TaskState::Failed).await;
+    assert!(end.message.unwrap().contains("exited with status 9"));
+    assert_eq!(identity(dir.path(), "stays"), before, "it was never started anew");
+
+    agent.tell("kill").await;
+    session.until("stays", TaskState::Killed).await;
+    agent.wait().await;
+    assert!(!runs(&before), "it still runs");
+}
+
+#[tokio::test]
+async fn health_is_reported_and_its_failure_kills() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    // Two checks that only report, of a server of the test's own, and a command that kills when `ok` is gone.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let moved = axum::http::StatusCode::PERMANENT_REDIRECT;
+    let router = axum::Router::new().route("/moved", axum::routing::get(move || async move { moved }));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let mut task = task("t", "touch ok; echo $$ > pid.new; mv pid.new pid; exec sleep 1000");
+    let http = |path: &str| CheckKind::Http {
+        address: CheckAddress::Loopback,
+        port,
+        path: path.into(),
+        tls: false,
+        ignore_1xx: false,
+    };
+    let command = CommandLine::Shell("test -e ok && test \"$MESOS_SANDBOX\" = \"$PWD\"".into());
+    task.checks = vec![
+        check(http("/moved"), None),
+        check(http("/none"), None),
+        Check { delay: Duration::from_millis(200), ..check(CheckKind::Command(command), Some(2)) },
+    ];
+    session.launch(&task).await;
+    let mut seen = std::collections::BTreeMap::new();
+    let mut healthy = false;
+    while seen.len() < 3 || !healthy {
+        match session.hear().await {
+            agent_message::Body::Health(report) => {
+                seen.insert(report.check, (report.alive, report.last_failure_cause));
+            }
+            agent_message::Body::Update(update) => {
+                let status = api::link::status_from_wire(update.status.unwrap()).unwrap();
+                healthy |= status.healthy == Some(true);
+                session.acknowledge(&status).await;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((seen[&0].0, seen[&1].0, seen[&2].0), (true, false, true), "{seen:?}");
+    assert!(seen[&1].1.as_ref().unwrap().contains("status 404"), "{seen:?}");
+    server.abort();
+    std::fs::remove_file(in_sandbox(dir.path(), "t", "ok")).unwrap();
+    let end = session.until("t", TaskState::Killed).await;
+    assert_eq!((end.reason, end.healthy), (Some(Reason::TaskHealthCheckStatusUpdated), Some(false)));
+    let message = end.message.unwrap();
+    assert!(
+        message.starts_with("Task was killed since health check failed: 2 failures in a row"),
+        "{message}"
+    );
+    assert!(message.contains("exited with status 1"), "{message}");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn a_task_whose_record_is_damaged_is_ended_and_put_aside() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    session.launch(&task("t", SLEEP)).await;
+    session.until("t", TaskState::Running).await;
+    is_up(dir.path(), "t").await;
+    let before = identity(dir.path(), "t");
+    agent.kill().await;
+    let tasks = dir.path().join("meta/tasks");
+    let entry = std::fs::read_dir(&tasks).unwrap().next().unwrap().unwrap();
+    let record = entry.path().join("task.json");
+    let mut bytes = std::fs::read(&record).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&record, bytes).unwrap();
+
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (_session, register) = master.admitted(1).await;
+    assert!(register.tasks.is_empty());
+    assert!(!runs(&before), "it still runs");
+    assert!(dir.path().join("meta/damaged").join(entry.file_name()).exists());
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn an_older_master_is_refused_and_the_next_one_obeyed() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(7).await;
+    session.launch(&task("t", SLEEP)).await;
+    session.until("t", TaskState::Running).await;
+    session.epoch = 6;
+    session.kill("t", None).await;
+    assert!(session.try_hear().await.is_none(), "the stream is closed");
+    let (mut session, register) = master.admitted(7).await;
+    assert_eq!(register.tasks[0].status.as_ref().unwrap().state, "TASK_RUNNING");
+    session.kill("t", Some(0)).await;
+    session.until("t", TaskState::Killed).await;
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_lifeline_leaves_tasks_and_stop_ends_them_without_a_master() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    for id in ["a", "b"] {
+        session.launch(&task(id, SLEEP)).await;
+        session.until(id, TaskState::Running).await;
+        is_up(dir.path(), id).await;
+    }
+    let before = ["a", "b"].map(|id| identity(dir.path(), id));
+    drop(agent.lifeline.take());
+    agent.wait().await;
+    assert_eq!(["a", "b"].map(|id| identity(dir.path(), id)), before);
+    drop((session, master));
+
+    let master = Master::start().await;
+    let mut agent = Agent::start(dir.path(), &master, None);
+    agent.tell("stop").await;
+    agent.wait().await;
+    for task in &before {
+        assert!(!runs(task), "{task:?} still runs");
+    }
+}

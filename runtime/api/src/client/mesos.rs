@@ -1,0 +1,55 @@
+//! Mesos' reads, and our own.
+
+use serde_json::{Value, json};
+
+use super::{Call, Client, ClientError};
+
+/// How many tasks one request asks for.
+const PAGE: usize = 1000;
+
+/// More tasks than this are not listed: no cluster has them, and a server that ignores `offset` would never end.
+const MOST_TASKS: usize = 1_000_000;
+
+impl Client {
+    /// `{"slaves": […]}`, all nodes that run tasks.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn nodes(&self) -> Result<Value, ClientError> {
+        self.json(Call::get(["slaves"])).await
+    }
+
+    /// `{"tasks": […]}`, all tasks that the master remembers, in as many requests as it takes.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn tasks(&self) -> Result<Value, ClientError> {
+        let mut all = Vec::new();
+        while all.len() < MOST_TASKS {
+            let call =
+                Call::get(["tasks"]).query("limit", PAGE.to_string()).query("offset", all.len().to_string());
+            let mut page = self.json(call.query("order", "asc")).await?;
+            let Some(Value::Array(tasks)) = page.get_mut("tasks").map(Value::take) else {
+                let request = Call::get(["tasks"]).name(self.first());
+                return Err(ClientError::BadAnswer {
+                    request,
+                    reason: "it has no list \"tasks\"".to_owned(),
+                });
+            };
+            let last = tasks.len() < PAGE;
+            all.extend(tasks);
+            if last {
+                break;
+            }
+        }
+        Ok(json!({ "tasks": all }))
+    }
+
+    /// The cluster at a glance: leader, masters, agents, resources.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn cluster(&self) -> Result<Value, ClientError> {
+        self.json(Call::get(["clusterctl", "v1", "cluster"])).await
+    }
+}

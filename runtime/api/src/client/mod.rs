@@ -1,0 +1,258 @@
+//! The HTTP client of a cluster, as the command line uses it.
+//!
+//! Answers come as [`serde_json::Value`], so that a caller can print the API's own object. Every request has a timeout
+//! and every body a limit. Only reads are sent again, and only for faults that pass; what changes something goes to
+//! the next master when the first did not even take the connection, and never twice. The process installs a TLS
+//! crypto provider before it makes a client.
+
+mod error;
+mod events;
+mod files;
+mod marathon;
+mod mesos;
+mod retry;
+mod url;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::Value;
+
+pub use error::{ClientError, Mistake, Refusal};
+pub use events::{EventStream, ServerEvent};
+pub use files::FileData;
+pub use marathon::AppEmbed;
+pub use url::MasterUrl;
+
+/// The most that an answer may hold, in bytes: the state of a large cluster, and far from this machine's memory.
+const MAX_BODY: usize = 64 << 20;
+
+/// The most that a connection may take, so that the next master gets its turn within one request's time.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How many redirects are followed: a standby names the leader, which may just have changed.
+const REDIRECTS: usize = 3;
+
+/// How long a stream may be silent; servers send something every ten seconds.
+const SILENCE: Duration = Duration::from_secs(35);
+
+/// A client of one cluster, which may have several masters.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    masters: Vec<MasterUrl>,
+    /// The master that answered last; tried first.
+    preferred: AtomicUsize,
+    timeout: Duration,
+}
+
+/// A request before it is known which master gets it.
+struct Call<'a> {
+    method: Method,
+    path: Vec<&'a str>,
+    query: Vec<(&'static str, String)>,
+    body: Option<&'a Value>,
+    /// The type of answer that is asked for, where it is not JSON.
+    accept: &'static str,
+}
+
+impl<'a> Call<'a> {
+    fn new(method: Method, path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self {
+            method,
+            path: path.into_iter().collect(),
+            query: Vec::new(),
+            body: None,
+            accept: "application/json",
+        }
+    }
+
+    fn get(path: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    fn query(mut self, key: &'static str, value: impl Into<String>) -> Self {
+        self.query.push((key, value.into()));
+        self
+    }
+
+    /// A flag that is sent only when it is set.
+    fn flag(self, key: &'static str, set: bool) -> Self {
+        if set { self.query(key, "true") } else { self }
+    }
+
+    fn body(mut self, body: &'a Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    fn on(&self, client: &Client, master: &MasterUrl) -> RequestBuilder {
+        let mut url = master.join(self.path.iter().copied());
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        let request =
+            client.http.request(self.method.clone(), url).header(reqwest::header::ACCEPT, self.accept);
+        match self.body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+    }
+
+    /// For messages: queries may be long, and say little.
+    fn name(&self, master: &MasterUrl) -> String {
+        format!("{} {}", self.method, master.join(self.path.iter().copied()))
+    }
+}
+
+impl Client {
+    /// A client of the masters at these URLs; a call may take up to `timeout`, repetitions included.
+    ///
+    /// # Errors
+    /// When there is no URL, or TLS cannot be set up.
+    pub fn new(masters: Vec<MasterUrl>, timeout: Duration) -> Result<Self, ClientError> {
+        if masters.is_empty() {
+            return Err(ClientError::BadUrl { text: String::new(), reason: "no master is named".to_owned() });
+        }
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT.min(timeout))
+            .read_timeout(SILENCE)
+            .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
+        if masters.iter().all(MasterUrl::is_plain) {
+            // The system's certificates take time to read, and a small container has none.
+            builder = builder.tls_certs_only([]);
+        }
+        if masters.iter().all(MasterUrl::is_loopback) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| ClientError::Setup { reason: reasons(&error) })?;
+        Ok(Self { http, masters, preferred: AtomicUsize::new(0), timeout })
+    }
+
+    /// The masters that this client speaks to.
+    pub fn masters(&self) -> &[MasterUrl] {
+        &self.masters
+    }
+
+    /// Asks, and reads the whole answer as JSON; nothing is `null`.
+    async fn json(&self, call: Call<'_>) -> Result<Value, ClientError> {
+        let (request, body) = self.timed(&call, self.attempts(&call)).await?;
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| ClientError::BadAnswer { request, reason: error.to_string() })
+    }
+
+    async fn timed<T>(
+        &self,
+        call: &Call<'_>,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(self.timeout, work).await.unwrap_or_else(|_| {
+            Err(ClientError::Timeout { request: call.name(self.first()), after: self.timeout })
+        })
+    }
+
+    /// A read is tried again when its fault may pass.
+    async fn attempts(&self, call: &Call<'_>) -> Result<(String, Vec<u8>), ClientError> {
+        let mut pauses = retry::Pauses::new();
+        loop {
+            let error = match self.whole(call).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let pause = (call.method == Method::GET && error.is_passing()).then(|| pauses.next()).flatten();
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error),
+            }
+        }
+    }
+
+    async fn whole(&self, call: &Call<'_>) -> Result<(String, Vec<u8>), ClientError> {
+        let (request, mut response) = self.answer(call).await?;
+        let body = read_body(&request, &mut response).await?;
+        Ok((request, body))
+    }
+
+    /// The head of a good answer, from the first master that takes the connection.
+    async fn answer(&self, call: &Call<'_>) -> Result<(String, Response), ClientError> {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut tried = Vec::new();
+        for offset in 0..self.masters.len() {
+            let at = (first + offset) % self.masters.len();
+            let master = self.masters.get(at).unwrap_or(self.first());
+            let request = call.name(master);
+            match call.on(self, master).send().await {
+                Ok(response) => {
+                    self.preferred.store(at, Ordering::Relaxed);
+                    return good(request, response).await;
+                }
+                Err(error) if error.is_connect() => tried.push((master.to_string(), innermost(&error))),
+                Err(error) if error.is_timeout() => {
+                    return Err(ClientError::Timeout { request, after: self.timeout.min(SILENCE) });
+                }
+                Err(error) => return Err(ClientError::Broken { request, reason: reasons(&error) }),
+            }
+        }
+        Err(ClientError::CannotConnect { tried })
+    }
+
+    /// The master to name when it is not known which one it was; there is always one.
+    fn first(&self) -> &MasterUrl {
+        let at = self.preferred.load(Ordering::Relaxed);
+        self.masters.get(at).unwrap_or(&self.masters[0])
+    }
+}
+
+/// Turns a refusal into an error.
+async fn good(request: String, mut response: Response) -> Result<(String, Response), ClientError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok((request, response));
+    }
+    let body = read_body(&request, &mut response).await.unwrap_or_default();
+    Err(ClientError::Refused(Box::new(Refusal::read(request, status.as_u16(), &body))))
+}
+
+/// The whole body, up to [`MAX_BODY`].
+async fn read_body(request: &str, response: &mut Response) -> Result<Vec<u8>, ClientError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(request, &error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(ClientError::TooLarge { request: request.to_owned(), limit: MAX_BODY });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn broken(request: &str, error: &reqwest::Error) -> ClientError {
+    let request = request.to_owned();
+    if error.is_timeout() {
+        ClientError::Timeout { request, after: SILENCE }
+    } else {
+        ClientError::Broken { request, reason: reasons(error) }
+    }
+}
+
+fn chain<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = String> + 'a {
+    let first: Option<&dyn std::error::Error> = Some(error);
+    std::iter::successors(first, |&error| error.source()).map(ToString::to_string)
+}
+
+/// All that is in an error: its own words alone say less than its causes.
+fn reasons(error: &reqwest::Error) -> String {
+    chain(error).collect::<Vec<_>>().join(": ")
+}
+
+/// The cause that the system names.
+fn innermost(error: &reqwest::Error) -> String {
+    chain(error).last().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

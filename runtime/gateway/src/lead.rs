@@ -1,0 +1,456 @@
+//! Leading: the store's leadership, and what stands on it. When the store fails, everything that stood on it ends and is built
+//! again from what the store has; requests are answered 503 meanwhile, and the process lives on (reliability.md, P9).
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use axum::http::{Request, Response, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
+use master::Master;
+use services::Services;
+use store::{Candidate, EmbeddedStore, Prefix, Store, StoreError};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tower::{ServiceBuilder, ServiceExt as _};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::artifacts::Artifacts;
+use crate::guard;
+use crate::route::{Room, room};
+use crate::serve::serve;
+
+/// Between attempts to open a store that failed.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// A part that was told to end and has not is ended.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
+/// A body of which nothing comes for so long is given up.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+
+/// What a master is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The directory of the store.
+    pub store: PathBuf,
+    /// The directory of artifacts.
+    pub artifacts: PathBuf,
+    /// `host:port` that clients and agents reach this master at.
+    pub advertised: String,
+    /// Of the master.
+    pub master: master::Options,
+    /// Of the services framework.
+    pub services: services::Options,
+}
+
+impl Options {
+    /// For a cluster on one machine, with its state in `dir`, reached at `address`.
+    #[must_use]
+    pub fn one_machine(dir: &Path, address: SocketAddr, http: reqwest::Client) -> Self {
+        let advertised = address.to_string();
+        Self {
+            store: dir.join("store"),
+            artifacts: dir.join("artifacts"),
+            master: master::Options::new("up", &advertised, http),
+            services: services::Options::new(&advertised),
+            advertised,
+        }
+    }
+}
+
+/// Why a master could not be started or went down.
+#[derive(Debug, Error)]
+pub enum GatewayError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory of artifacts.
+    #[error("{}: cannot keep artifacts", path.display())]
+    Artifacts {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The master.
+    #[error("the master could not start")]
+    Master(#[from] master::MasterError),
+    /// The services framework.
+    #[error("the services could not start")]
+    Services(#[from] services::ServicesError),
+}
+
+/// All that stands on one leadership.
+struct Reign {
+    store: Arc<dyn Store>,
+    master: Master,
+    services: Services,
+    /// Nothing once it has ended.
+    master_ended: Option<JoinHandle<Result<(), master::MasterError>>>,
+    services_ended: Option<JoinHandle<Result<(), services::ServicesError>>>,
+}
+
+/// What requests need of it.
+#[derive(Clone)]
+struct Rooms {
+    link: Router,
+    master: Router,
+    services: Router,
+    figures: Master,
+}
+
+impl Reign {
+    async fn begin(options: &Options) -> Result<Reign, GatewayError> {
+        let store: Arc<dyn Store> =
+            Arc::new(EmbeddedStore::open(&options.store, store::Options::default()).await?);
+        match Reign::upon(Arc::clone(&store), options).await {
+            Ok(reign) => Ok(reign),
+            Err(error) => {
+                // So that the next attempt may open it.
+                let _ = store.close().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn upon(store: Arc<dyn Store>, options: &Options) -> Result<Reign, GatewayError> {
+        let leadership = store.campaign(&Candidate::new(&options.advertised)).await?;
+        let snapshot = store.load(&Prefix::all()).await?;
+        store::large::collect(store.as_ref(), &leadership, &snapshot).await?;
+        let (master, master_ended) =
+            Master::start(options.master.clone(), Arc::clone(&store), leadership.clone(), &snapshot).await?;
+        let started = Services::start(
+            options.services.clone(),
+            Arc::clone(&store),
+            leadership,
+            &snapshot,
+            Arc::new(master.clone()),
+        );
+        match started {
+            Ok((services, services_ended)) => Ok(Reign {
+                store,
+                master,
+                services,
+                master_ended: Some(master_ended),
+                services_ended: Some(services_ended),
+            }),
+            Err(error) => {
+                master.stop().await;
+                stop(Some(master_ended)).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    fn rooms(&self) -> Rooms {
+        Rooms {
+            link: self.master.link(),
+            master: self.master.router(),
+            services: self.services.router(),
+            figures: self.master.clone(),
+        }
+    }
+
+    /// Until master or services end, which they do when the store fails them.
+    async fn ended(&mut self) -> String {
+        tokio::select! {
+            ended = over(&mut self.master_ended) => format!("the master ended: {ended}"),
+            ended = over(&mut self.services_ended) => format!("the services ended: {ended}"),
+        }
+    }
+
+    async fn end(self) -> Result<(), StoreError> {
+        // Both let go of the store before it is closed.
+        self.services.stop().await;
+        stop(self.services_ended).await;
+        self.master.stop().await;
+        stop(self.master_ended).await;
+        self.store.close().await
+    }
+}
+
+/// Waits for a task that has not been seen to end; for ever for one that has.
+async fn over<E: std::error::Error>(task: &mut Option<JoinHandle<Result<(), E>>>) -> String {
+    let Some(handle) = task else { return std::future::pending().await };
+    let ended = handle.await;
+    *task = None;
+    why(ended)
+}
+
+/// Waits for a task that was told to end, and ends it when it does not.
+async fn stop<T>(task: Option<JoinHandle<T>>) {
+    if let Some(mut task) = task
+        && tokio::time::timeout(ENDED_WITHIN, &mut task).await.is_err()
+    {
+        task.abort();
+        let _ = task.await;
+    }
+}
+
+fn why<E: std::error::Error>(ended: Result<Result<(), E>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "without an error".to_owned(),
+        Ok(Err(error)) => {
+            let causes = std::iter::successors(error.source(), |cause| cause.source());
+            causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+        }
+        Err(panicked) => panicked.to_string(),
+    }
+}
+
+/// A running master.
+pub struct Gateway {
+    address: SocketAddr,
+    orders: mpsc::Sender<Order>,
+    stop: watch::Sender<bool>,
+    rooms: watch::Receiver<Option<Rooms>>,
+    leading: JoinHandle<Result<(), StoreError>>,
+    serving: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+enum Order {
+    Freeze(oneshot::Sender<()>),
+    Stop,
+}
+
+impl Gateway {
+    /// Takes the leadership, starts what stands on it, and answers requests on `listener`.
+    ///
+    /// # Errors
+    /// When the store cannot be opened at the start: it is in use, damaged, newer, or its directory cannot be made.
+    pub async fn start(listener: TcpListener, options: Options) -> Result<Gateway, GatewayError> {
+        let address = listener.local_addr().map_err(|source| StoreError::Open {
+            path: options.store.clone(),
+            action: "tell the port's address",
+            source: Arc::new(source),
+        })?;
+        let reign = Reign::begin(&options).await?;
+        let artifacts = match Artifacts::open(options.artifacts.clone()).await {
+            Ok(artifacts) => artifacts.router(),
+            Err(source) => {
+                let _ = reign.end().await;
+                return Err(GatewayError::Artifacts { path: options.artifacts, source });
+            }
+        };
+        let (rooms, seen) = watch::channel(Some(reign.rooms()));
+        let (stop, stopped) = watch::channel(false);
+        let leader = HeaderValue::from_str(&format!("http://{}", options.advertised)).ok();
+        let door = Door { rooms: seen.clone(), artifacts, leader };
+        let serving = tokio::spawn(serve(listener, stopped, move |request| {
+            let door = door.clone();
+            async move { door.answer(request).await }
+        }));
+        let (orders, ordered) = mpsc::channel(4);
+        let leading = tokio::spawn(lead(reign, options, rooms, ordered));
+        Ok(Gateway { address, orders, stop, rooms: seen, leading, serving })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until so many agents are registered and connected. For ever, when the master has ended.
+    pub fn agents_registered(&self, wanted: usize) -> impl Future<Output = ()> + use<> {
+        registered(self.rooms.clone(), wanted)
+    }
+
+    /// From now on no service is started, replaced or moved: the machine is about to go down, and what ends now is not to
+    /// be made up for. Status updates are still taken.
+    pub async fn freeze(&self) {
+        let (done, frozen) = oneshot::channel();
+        if self.orders.send(Order::Freeze(done)).await.is_ok() {
+            let _ = frozen.await;
+        }
+    }
+
+    /// Ends it: answers what is under way, writes what is queued and releases the store.
+    ///
+    /// # Errors
+    /// When the store could not close in order; nothing acknowledged is lost.
+    pub async fn stop(self) -> Result<(), GatewayError> {
+        self.stop.send_replace(true);
+        let _ = self.orders.send(Order::Stop).await;
+        let _ = self.serving.await;
+        match self.leading.await {
+            Ok(ended) => Ok(ended?),
+            Err(_cancelled_or_panicked) => Ok(()),
+        }
+    }
+}
+
+async fn registered(mut rooms: watch::Receiver<Option<Rooms>>, wanted: usize) {
+    loop {
+        let master = rooms.borrow_and_update().as_ref().map(|rooms| rooms.figures.clone());
+        if let Some(master) = master {
+            let active = |view: &Arc<master::view::View>| {
+                view.agents.values().filter(|agent| agent.state == master::core::AgentState::Active).count()
+                    >= wanted
+            };
+            if master.views().wait_for(active).await.is_ok() {
+                return;
+            }
+        }
+        if rooms.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Leads until told to stop, again and again.
+async fn lead(
+    mut reign: Reign,
+    options: Options,
+    rooms: watch::Sender<Option<Rooms>>,
+    mut orders: mpsc::Receiver<Order>,
+) -> Result<(), StoreError> {
+    let mut frozen = false;
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order.unwrap_or(Order::Stop),
+            why = reign.ended() => {
+                tracing::error!("{why}; starting again from the store");
+                rooms.send_replace(None);
+                if let Err(error) = reign.end().await {
+                    tracing::error!(%error, "the store did not close in order");
+                }
+                match again(&options, &mut orders, &mut frozen).await {
+                    Some(next) => reign = next,
+                    None => return Ok(()),
+                }
+                if frozen {
+                    reign.services.freeze().await;
+                }
+                rooms.send_replace(Some(reign.rooms()));
+                continue;
+            }
+        };
+        match order {
+            Order::Freeze(done) => {
+                frozen = true;
+                reign.services.freeze().await;
+                let _ = done.send(());
+            }
+            Order::Stop => return reign.end().await,
+        }
+    }
+}
+
+/// Opens the store again, for as long as it takes; nothing when told to stop.
+async fn again(options: &Options, orders: &mut mpsc::Receiver<Order>, frozen: &mut bool) -> Option<Reign> {
+    let mut pause = FIRST_RETRY;
+    loop {
+        let mut waiting = std::pin::pin!(tokio::time::sleep(pause));
+        loop {
+            tokio::select! {
+                () = &mut waiting => break,
+                order = orders.recv() => match order {
+                    Some(Order::Freeze(done)) => {
+                        *frozen = true;
+                        let _ = done.send(());
+                    }
+                    Some(Order::Stop) | None => return None,
+                },
+            }
+        }
+        match Reign::begin(options).await {
+            Ok(reign) => return Some(reign),
+            Err(error) => tracing::error!(%error, "cannot lead; trying again"),
+        }
+        pause = (pause * 2).min(LAST_RETRY);
+    }
+}
+
+/// The way from a request to the room that answers it.
+#[derive(Clone)]
+struct Door {
+    rooms: watch::Receiver<Option<Rooms>>,
+    artifacts: Router,
+    leader: Option<HeaderValue>,
+}
+
+impl Door {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if let Err(refusal) = guard::check(request.uri(), request.headers()) {
+            return message(refusal.status, &refusal.message);
+        }
+        let (room, path) = room(request.uri().path());
+        let rooms = self.rooms.borrow().clone();
+        let Some(rooms) = rooms else {
+            return message(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the store does not answer; this master tries again",
+            );
+        };
+        let request = match with_path(request, &path) {
+            Ok(request) => request,
+            Err(response) => return *response,
+        };
+        let mut response = match room {
+            // A stream for life, with its own way to find out that the other end is gone.
+            Room::Link => rooms.link.oneshot(request).await.into_response(),
+            Room::Services => bounded(rooms.services).oneshot(request).await.into_response(),
+            Room::Master => bounded(rooms.master).oneshot(request).await.into_response(),
+            Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
+            Room::Metrics => figures(&rooms),
+            Room::Root => (StatusCode::FOUND, [(LOCATION, "/ui/")]).into_response(),
+        };
+        if room == Room::Services
+            && let Some(leader) = &self.leader
+        {
+            response.headers_mut().insert("x-marathon-leader", leader.clone());
+        }
+        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// A room in which a handler that panics answers 500, and a body that stops coming is given up.
+fn bounded(
+    room: Router,
+) -> impl tower::Service<Request<Body>, Response = impl IntoResponse, Error = std::convert::Infallible, Future: Send>
+{
+    ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
+        .service(tower::service_fn(move |request: Request<tower_http::timeout::TimeoutBody<Body>>| {
+            room.clone().oneshot(request.map(Body::new))
+        }))
+}
+
+fn with_path(mut request: Request<Body>, path: &str) -> Result<Request<Body>, Box<Response<Body>>> {
+    if request.uri().path() != path {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        match format!("{path}{query}").parse::<Uri>() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(error) => return Err(Box::new(message(StatusCode::BAD_REQUEST, &error.to_string()))),
+        }
+    }
+    Ok(request)
+}
+
+/// `/metrics`: Prometheus' text.
+fn figures(rooms: &Rooms) -> Response<Body> {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(CONTENT_TYPE, kind)], rooms.figures.prometheus()).into_response()
+}
+
+fn message(status: StatusCode, text: &str) -> Response<Body> {
+    (status, Json(serde_json::json!({ "message": text }))).into_response()
+}

@@ -1,0 +1,149 @@
+//! Connections: one port, HTTP/1 and HTTP/2, with a limit for everything that a peer can make us wait for or keep.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// More wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 8192;
+/// From the first byte of a request to the end of its headers, and of an idle connection.
+const HEADERS_WITHIN: Duration = Duration::from_secs(30);
+/// Of one HTTP/1 connection's headers.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+/// After the end was asked for, answers that are under way have so long.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// After an accept that failed, as for want of file descriptors.
+const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// Answers requests until `stop` says true; then answers what is under way, and ends.
+pub(crate) async fn serve<F, A>(listener: TcpListener, mut stop: watch::Receiver<bool>, answer: F)
+where
+    F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256);
+    loop {
+        let permit = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            permit = Arc::clone(&room).acquire_owned() => permit,
+        };
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            // Takes ended connections off the list.
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(AFTER_A_FAILED_ACCEPT).await;
+                continue;
+            }
+        };
+        // A connection without it works, only later.
+        let _ = stream.set_nodelay(true);
+        let answer = answer.clone();
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let answering = answer(request.map(Body::new));
+            async move { Ok::<_, Infallible>(answering.await) }
+        });
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let mut stop = stop.clone();
+        connections.spawn(async move {
+            tokio::pin!(connection);
+            let ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                _ = stop.wait_for(|stop| *stop) => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::time::timeout(LAST_ANSWERS, connection).await.unwrap_or(Ok(()))
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    async fn served() -> (TcpStream, watch::Sender<bool>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let answer = |request: Request<Body>| async move {
+            Response::new(Body::from(request.uri().path().to_owned()))
+        };
+        (stream, stop, tokio::spawn(serve(listener, stopped, answer)))
+    }
+
+    // In these tests time stands still, and leaps to the next deadline when everyone waits.
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_does_not_finish_a_request_is_not_waited_for() {
+        let (mut stream, _stop, _serving) = served().await;
+        stream.write_all(b"GET /slow HTTP/1.1\r\nHost: loc").await.unwrap();
+        let mut rest = Vec::new();
+        // The end of the connection, with or without a word.
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!String::from_utf8_lossy(&rest).contains("/slow"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_comes_also_with_connections_that_stand_idle() {
+        let (mut stream, stop, serving) = served().await;
+        stream.write_all(b"GET /one HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let read = stream.read(&mut answer).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer[..read]).ends_with("/one"));
+        stop.send_replace(true);
+        serving.await.unwrap();
+        assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn headers_have_a_limit() {
+        let (mut stream, _stop, _serving) = served().await;
+        let long =
+            format!("GET /long HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(MAX_HEADER_BYTES));
+        // Refused before all of it is read.
+        let _ = stream.write_all(long.as_bytes()).await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!String::from_utf8_lossy(&rest).contains("/long"));
+    }
+}

@@ -1,0 +1,46 @@
+//! Our own overview of the cluster.
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::Grouped;
+use crate::Master;
+use crate::view::Amounts;
+
+pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
+    let view = master.view();
+    let grouped = Grouped::new(&view);
+    let options = master.options();
+    let agents = view.agents.values().map(|agent| {
+        json!({
+            "id": agent.id.as_str(),
+            "name": agent.facts.name,
+            "hostname": agent.facts.host.hostname,
+            "address": agent.facts.address,
+            "state": agent.state.name(),
+            "tasks": grouped.of_agent(agent.id.as_str()).len(),
+        })
+    });
+    let sums = view.sums();
+    Json(json!({
+        "name": options.cluster,
+        "version": options.version,
+        "epoch": master.epoch(),
+        "id": master.id(),
+        "leader": options.address,
+        "masters": [{ "id": master.id(), "address": options.address, "leader": true }],
+        "coordinators": [],
+        "agents": agents.collect::<Vec<_>>(),
+        "resources": {
+            "total": amounts(&sums.total),
+            "used": amounts(&sums.used),
+            "offered": amounts(&sums.offered),
+        },
+    }))
+}
+
+fn amounts(amounts: &Amounts) -> Value {
+    let Amounts { cpus, mem, disk, gpus, ports } = amounts;
+    json!({ "cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus, "ports": ports })
+}

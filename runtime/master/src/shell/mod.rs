@@ -1,0 +1,261 @@
+//! The shell around [`crate::core`]: one task owns the state; connections, channels and the store's answers reach it
+//! through one bounded queue, and it never waits for any of them.
+
+mod channel;
+mod link;
+mod run;
+mod table;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use api::Moment;
+use api::marathon::{Timestamp, Uuid};
+use store::{Batch, Condition, Leadership, Snapshot, Store};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::MasterError;
+use crate::core::{Config, State, master_id, master_id_key};
+use crate::metrics::Gauges;
+use crate::view::View;
+use run::{Loop, Post};
+
+/// How a master is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster's name, for people.
+    pub cluster: String,
+    /// Where clients and agents reach this master: `host:port`.
+    pub address: String,
+    /// This program's version.
+    pub version: String,
+    /// For files of agents.
+    pub http: reqwest::Client,
+    /// What the decisions depend on.
+    pub config: Config,
+    /// An agent that dialled must register within.
+    pub register_within: Duration,
+    /// The shortest time between two offer cycles.
+    pub cycle_gap: Duration,
+    /// What waits to be decided, at most; whoever comes then waits.
+    pub input_queue: usize,
+    /// What waits to be sent to one agent, at most; beyond that its connection ends. More than the tasks it can have.
+    pub agent_queue: usize,
+    /// What waits to be heard by one framework, at most; beyond that its subscription ends.
+    pub framework_queue: usize,
+    /// Until an agent answers a request for a file, and from one piece of it to the next.
+    pub files_timeout: Duration,
+    /// Requests for files at once; beyond that they are refused.
+    pub files_at_once: usize,
+}
+
+impl Options {
+    /// Mesos' times, and room for ten thousand tasks per agent.
+    #[must_use]
+    pub fn new(cluster: impl Into<String>, address: impl Into<String>, http: reqwest::Client) -> Self {
+        Self {
+            cluster: cluster.into(),
+            address: address.into(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            http,
+            config: Config::default(),
+            register_within: Duration::from_secs(10),
+            cycle_gap: Duration::from_millis(10),
+            input_queue: 4096,
+            agent_queue: 16_384,
+            framework_queue: 262_144,
+            files_timeout: Duration::from_secs(15),
+            files_at_once: 64,
+        }
+    }
+}
+
+/// A running master, for those who read, subscribe and connect. Cheap to clone.
+#[derive(Clone)]
+pub struct Master(Arc<Inner>);
+
+struct Inner {
+    id: String,
+    epoch: u64,
+    started: Timestamp,
+    options: Options,
+    posts: mpsc::Sender<Post>,
+    view: watch::Receiver<Arc<View>>,
+    gauges: Gauges,
+    numbers: AtomicU64,
+    files: Arc<Semaphore>,
+}
+
+impl fmt::Debug for Master {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Master").field("id", &self.0.id).field("epoch", &self.0.epoch).finish()
+    }
+}
+
+/// The clock as decisions see it. It stands still while the process does: a master that was stopped, or starved, must not
+/// take its own silence for that of its agents.
+#[derive(Clone, Debug)]
+pub(crate) struct Clock {
+    origin: Instant,
+    /// Of the last look.
+    last: Duration,
+    /// Spent standing still.
+    lost: Duration,
+}
+
+/// The loop looks at least once a second; after so long without a look it did not run.
+const STALL: Duration = Duration::from_secs(5);
+
+impl Clock {
+    fn new() -> Self {
+        Self { origin: Instant::now(), last: Duration::ZERO, lost: Duration::ZERO }
+    }
+
+    pub(crate) fn now(&mut self) -> Moment {
+        Moment { elapsed: self.look(self.origin.elapsed()), wall: wall() }
+    }
+
+    fn look(&mut self, real: Duration) -> Duration {
+        let gap = real.saturating_sub(self.last);
+        if gap > STALL {
+            tracing::warn!("the master stood still for {} s", gap.as_secs());
+            self.lost += gap;
+        }
+        self.last = real;
+        real.saturating_sub(self.lost)
+    }
+}
+
+fn wall() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Master {
+    /// Starts from what the store holds. `snapshot` covers `master/`, `agents/` and `frameworks/`, loaded under this
+    /// leadership. The handle answers when the master has ended: with `Ok` after [`Master::stop`], or with what ended it.
+    ///
+    /// # Errors
+    /// When what is stored is not readable, or the master's id cannot be made.
+    pub async fn start(
+        options: Options,
+        store: Arc<dyn Store>,
+        leadership: Leadership,
+        snapshot: &Snapshot,
+    ) -> Result<(Self, JoinHandle<Result<(), MasterError>>), MasterError> {
+        let id = match master_id(snapshot)? {
+            Some(id) => id,
+            None => make_id(&*store, &leadership).await?,
+        };
+        let mut clock = Clock::new();
+        let now = clock.now();
+        let state = State::load(id.clone(), snapshot, options.config.clone(), now.elapsed)?;
+        let (posts, inbox) = mpsc::channel(options.input_queue);
+        let (publish, view) = watch::channel(Arc::new(View::of(&state, now)));
+        let gauges = Gauges::default();
+        gauges.fetch_ms.set((clock.now().elapsed - now.elapsed).as_secs_f64() * 1000.0);
+        let inner = Inner {
+            id,
+            epoch: leadership.epoch().get(),
+            started: now.wall,
+            posts,
+            view,
+            gauges: gauges.clone(),
+            numbers: AtomicU64::new(1),
+            files: Arc::new(Semaphore::new(options.files_at_once)),
+            options: options.clone(),
+        };
+        let gap = options.cycle_gap;
+        let turns = Loop::new(state, clock, gap, store, leadership, publish, gauges);
+        Ok((Self(Arc::new(inner)), tokio::spawn(turns.run(inbox))))
+    }
+
+    /// The master's id: the cluster's, the same after each start.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The epoch of its leadership.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// When it started.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.0.started
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.0.options
+    }
+
+    /// The newest moment of the state.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.0.view.borrow().clone()
+    }
+
+    /// Every later moment of the state; several may pass between two looks.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<Arc<View>> {
+        self.0.view.clone()
+    }
+
+    /// Ends the master: connections and subscriptions are over, tasks run on. The handle of [`Master::start`] says when.
+    pub async fn stop(&self) {
+        // One that has ended need not be told.
+        let _ = self.0.posts.send(Post::Stop).await;
+    }
+
+    pub(crate) fn gauges(&self) -> &Gauges {
+        &self.0.gauges
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.posts.max_capacity() - self.0.posts.capacity()
+    }
+
+    pub(crate) fn files(&self) -> &Arc<Semaphore> {
+        &self.0.files
+    }
+
+    fn number(&self) -> u64 {
+        self.0.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn posts(&self) -> &mpsc::Sender<Post> {
+        &self.0.posts
+    }
+}
+
+/// Makes the id that the cluster keeps: agents' and frameworks' ids begin with it.
+async fn make_id(store: &dyn Store, leadership: &Leadership) -> Result<String, MasterError> {
+    let mut bits = [0; 16];
+    getrandom::fill(&mut bits).map_err(|error| MasterError::Random(error.to_string()))?;
+    let id = Uuid::from_random(u128::from_be_bytes(bits)).to_string();
+    let key = master_id_key()?;
+    let batch = Batch::new().require(key.clone(), Condition::Absent).put(key, id.as_bytes());
+    store.commit(leadership, batch).await?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_stands_still_while_the_process_does_and_never_goes_back() {
+        let mut clock = Clock::new();
+        let looks = [1, 2, 7, 87, 88, 94].map(|real| clock.look(Duration::from_secs(real)).as_secs());
+        assert_eq!(looks, [1, 2, 7, 7, 8, 8]);
+    }
+}

@@ -1,0 +1,262 @@
+//! The decisions: a function from state, input and time to effects.
+//!
+//! Every step makes at most one commit. All else that the step decides (replies, calls, events) is held until the commit is
+//! acknowledged, so that nothing is visible that a crash could undo.
+
+mod backoff;
+mod goal;
+mod health;
+mod launch;
+mod matching;
+mod offers;
+mod plan;
+mod ports;
+mod queue;
+mod reconcile;
+mod record;
+mod requests;
+mod run;
+mod select;
+mod state;
+mod status;
+mod support;
+mod turn;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::RangeInclusive;
+
+use api::Moment;
+use api::marathon::{ApiError, App, AppId, AppUpdate, DeploymentResult, Task, TaskId, TimedEvent, Uuid};
+use api::mesos::{Call, Event};
+use scheduler::Role;
+use store::Key;
+
+pub use plan::{Action, Pair, Step, plan};
+pub use record::LoadError;
+pub use state::State;
+
+/// Tells one commit from another.
+pub type Ticket = u64;
+
+/// What the core is set up with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The role of apps that name none.
+    pub role: Role,
+    /// All roles that offers are asked for in, the default one included.
+    pub roles: Vec<Role>,
+    /// Where service ports are given from.
+    pub service_ports: RangeInclusive<u16>,
+    /// How many deployments may run at once.
+    pub max_deployments: usize,
+    /// How many versions of an app are kept.
+    pub max_versions: usize,
+    /// The longest app definition, in bytes of its JSON.
+    pub max_app_bytes: usize,
+}
+
+/// Who asked, for the event that says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Its address.
+    pub ip: String,
+    /// What it asked for.
+    pub uri: String,
+}
+
+/// What a client asks to be changed.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// `POST /v2/apps`.
+    Create(Box<App>),
+    /// `PUT /v2/apps/{id}?partialUpdate=false`: creates it where it is missing.
+    Replace(Box<App>),
+    /// `PATCH`, and `PUT`, which creates (`create`) what is missing. Several: all or none, in one deployment each.
+    Update {
+        /// The app.
+        id: AppId,
+        /// What changes.
+        update: AppUpdate,
+        /// Whether a missing app is created.
+        create: bool,
+    },
+    /// New instances for all.
+    Restart(AppId),
+    /// Away with the app.
+    Delete(AppId),
+    /// Ends tasks. Without `scale` others take their place.
+    Kill {
+        /// Only tasks of this app, which must exist.
+        app: Option<AppId>,
+        /// Which tasks.
+        which: Which,
+        /// Whether the app shrinks by as many.
+        scale: bool,
+    },
+    /// Gives a deployment up.
+    Cancel {
+        /// Which.
+        id: Uuid,
+        /// Whether nothing is undone; else a new deployment restores what was before.
+        drop: bool,
+    },
+    /// Forgets the launch delay of an app.
+    ResetDelay(AppId),
+}
+
+/// Which tasks are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// All of the app, or those on one host.
+    All {
+        /// The agent's hostname.
+        host: Option<String>,
+    },
+    /// One, which must exist.
+    One(TaskId),
+    /// These; unknown ones are skipped.
+    These(Vec<TaskId>),
+}
+
+/// A request and who waits for its answer.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// By which the answer finds its way.
+    pub number: u64,
+    /// What is asked.
+    pub request: Request,
+    /// Whether running deployments in the way are cancelled.
+    pub force: bool,
+    /// Who asked.
+    pub caller: Caller,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client asks.
+    Request(Box<Ask>),
+    /// The master says something.
+    Event(Event),
+    /// The subscription ended.
+    Disconnected,
+    /// A commit is durable.
+    Committed(Ticket),
+    /// A commit was not made, or it is not known whether it was.
+    CommitFailed(Ticket),
+    /// Launch and kill nothing from now on.
+    Freeze,
+    /// Time has passed.
+    Tick,
+}
+
+/// One change of a commit.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The key gets this value.
+    Put(Key, Vec<u8>),
+    /// The key goes.
+    Delete(Key),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Make these changes at once and answer with the ticket.
+    Commit {
+        /// For the answer.
+        ticket: Ticket,
+        /// Of different keys.
+        changes: Vec<Change>,
+    },
+    /// Tell the master.
+    Call(Call),
+    /// Tell the subscribers of events.
+    Publish(TimedEvent),
+    /// Answer a request.
+    Reply {
+        /// Which.
+        request: u64,
+        /// With what.
+        result: Result<Answer, ApiError>,
+    },
+}
+
+/// What a request is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The app was created by `POST`.
+    Created(Box<App>, Uuid),
+    /// A deployment does it.
+    Deployment {
+        /// Which.
+        result: DeploymentResult,
+        /// Whether an app came into being.
+        created: bool,
+    },
+    /// These tasks are being ended.
+    Tasks(Vec<Task>),
+    /// Nothing more to say.
+    Done,
+}
+
+/// Keys and lengths alone: definitions may hold secrets.
+impl std::fmt::Debug for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Put(key, value) => write!(f, "Put({key}, {} bytes)", value.len()),
+            Self::Delete(key) => write!(f, "Delete({key})"),
+        }
+    }
+}
+
+/// Decides what follows from `input` at `now`.
+pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
+    match input {
+        Input::Committed(ticket) => {
+            let mut effects = state.release(ticket);
+            // What one commit had no room for.
+            if !state.dirty.is_empty() {
+                let mut turn = turn::Turn::new(state, now);
+                run::advance(&mut turn);
+                effects.extend(turn.finish());
+            }
+            return effects;
+        }
+        Input::CommitFailed(ticket) => return state.give_up(ticket),
+        _ => {}
+    }
+    let mut turn = turn::Turn::new(state, now);
+    match input {
+        Input::Request(ask) => requests::handle(&mut turn, *ask),
+        Input::Event(event) => on_event(&mut turn, event),
+        Input::Disconnected => reconcile::disconnected(&mut turn),
+        Input::Freeze => turn.state.frozen = true,
+        Input::Tick | Input::Committed(_) | Input::CommitFailed(_) => on_tick(&mut turn),
+    }
+    run::advance(&mut turn);
+    offers::want(&mut turn);
+    turn.finish()
+}
+
+fn on_event(turn: &mut turn::Turn<'_>, event: Event) {
+    match event {
+        Event::Subscribed { framework, master } => reconcile::subscribed(turn, &framework, master),
+        Event::Offers(offers) => offers::offered(turn, offers),
+        // Offers are answered as they come: none is held.
+        Event::Rescind(_) => {}
+        Event::Update(status) => status::update(turn, &status),
+        Event::Health(report) => health::report(turn, report),
+        Event::AgentLost(agent) => reconcile::agent_lost(turn, &agent),
+        Event::Error(message) => tracing::warn!(%message, "the master ended the subscription"),
+    }
+}
+
+fn on_tick(turn: &mut turn::Turn<'_>) {
+    status::timers(turn);
+    run::ask_again(turn);
+    reconcile::tick(turn);
+}

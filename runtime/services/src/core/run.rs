@@ -1,0 +1,256 @@
+//! Carries deployments out, and keeps apps as they shall be: asks [`goal`] about every app of which something changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use api::marathon::{ActionKind, AppId, Condition, DeploymentPlan, Event, GroupSummary, InstanceId, Uuid};
+use api::mesos::Call;
+
+use super::goal::goal;
+use super::queue::Waiting;
+use super::record;
+use super::state::{Deployment, Instance};
+use super::status;
+use super::turn::{MOST_AT_ONCE, Turn};
+
+/// A kill that nothing came of is asked for again.
+const KILL_AGAIN: Duration = Duration::from_secs(30);
+
+/// Decides for all apps of which something changed; what does not fit into this commit is left for the next step.
+pub(crate) fn advance(turn: &mut Turn<'_>) {
+    if turn.state.frozen {
+        return;
+    }
+    while turn.changed() < MOST_AT_ONCE {
+        let Some(app) = turn.state.dirty.pop_first() else { break };
+        look_at(turn, &app);
+    }
+}
+
+fn look_at(turn: &mut Turn<'_>, app: &AppId) {
+    if !kill_marked(turn, app) {
+        turn.state.touch(app);
+        return;
+    }
+    let Some(entry) = turn.state.apps.get(app) else { return };
+    let deployment = entry.deployment.and_then(|id| turn.state.deployments.get(&id));
+    let action = deployment.and_then(|deployment| deployment.action(app));
+    let goal = goal(entry, action);
+    let room = MOST_AT_ONCE.saturating_sub(turn.changed()).max(1);
+    let more = goal.kill.len() > room;
+    for uuid in goal.kill.into_iter().take(room) {
+        kill(turn, &InstanceId { app: app.clone(), uuid });
+    }
+    if more {
+        turn.state.touch(app);
+    }
+    send_kills(turn, app);
+    wait(turn, app, goal.launch);
+    if goal.done
+        && action.is_some()
+        && let Some(id) = turn.state.apps.get(app).and_then(|entry| entry.deployment)
+    {
+        step_done(turn, id);
+    }
+    drop_empty(turn, app);
+}
+
+/// Ends what was marked; false when the commit has no room for all.
+fn kill_marked(turn: &mut Turn<'_>, app: &AppId) -> bool {
+    let Some(entry) = turn.state.apps.get(app) else { return true };
+    let marked = entry.instances.values().filter(|instance| instance.marked && !instance.killing);
+    let marked: Vec<InstanceId> = marked.map(|instance| instance.id.clone()).collect();
+    let room = MOST_AT_ONCE.saturating_sub(turn.changed()).max(1);
+    marked.iter().take(room).for_each(|id| kill(turn, id));
+    send_kills(turn, app);
+    marked.len() <= room
+}
+
+/// An instance shall end, whatever else is wanted.
+pub(crate) fn mark(turn: &mut Turn<'_>, id: &InstanceId) {
+    if let Some(instance) = turn.state.instance_mut(id) {
+        instance.marked = true;
+        turn.state.touch(&id.app);
+    }
+}
+
+/// An id of which nothing is left.
+fn drop_empty(turn: &mut Turn<'_>, app: &AppId) {
+    let nothing =
+        turn.state.apps.get(app).is_some_and(|entry| {
+            entry.app.is_none() && entry.instances.is_empty() && entry.deployment.is_none()
+        });
+    if nothing && let Some(entry) = turn.state.apps.remove(app) {
+        for version in entry.versions.keys() {
+            turn.delete(record::version_key(app, *version));
+        }
+        if entry.failure.is_some() {
+            turn.delete(record::failure_key(app));
+        }
+        turn.state.waiting.remove(app);
+    }
+}
+
+/// How many of the app are to be launched.
+fn wait(turn: &mut Turn<'_>, app: &AppId, count: u32) {
+    let Some(entry) = turn.state.apps.get_mut(app) else { return };
+    if count == 0 {
+        entry.waiting = None;
+        turn.state.waiting.remove(app);
+        return;
+    }
+    let now = turn.now.wall;
+    entry.waiting.get_or_insert_with(|| Waiting::new(count, now)).count = count;
+    turn.state.waiting.insert(app.clone());
+}
+
+/// Decides that an instance ends. Written down first: the next leader must not count on it.
+fn kill(turn: &mut Turn<'_>, id: &InstanceId) {
+    let Some(instance) = turn.state.instance_mut(id) else { return };
+    if instance.killing {
+        return;
+    }
+    instance.killing = true;
+    if instance.is_unreachable() {
+        // Nobody can be asked: it is forgotten, and ended should it return.
+        let instance = instance.clone();
+        turn.delete(record::instance_key(id));
+        if let Some(entry) = turn.state.apps.get_mut(&id.app) {
+            entry.instances.remove(&id.uuid);
+        }
+        turn.state.touch(&id.app);
+        status::say_condition(turn, &instance, Condition::Gone);
+        return;
+    }
+    instance.condition = Condition::Killing;
+    let instance = instance.clone();
+    turn.put(record::instance_key(id), record::instance_bytes(&instance));
+    turn.state.touch(&id.app);
+    status::say_condition(turn, &instance, Condition::Killing);
+}
+
+/// Asks the master to end what is to end and was not asked for yet.
+fn send_kills(turn: &mut Turn<'_>, app: &AppId) {
+    if !turn.state.link.connected {
+        return;
+    }
+    let now = turn.now.elapsed;
+    let Some(entry) = turn.state.apps.get_mut(app) else { return };
+    let mut calls = Vec::new();
+    for instance in entry.instances.values_mut() {
+        if instance.killing && instance.kill_asked.is_none() {
+            instance.kill_asked = Some(now);
+            calls.push(Call::Kill {
+                task: instance.key.clone(),
+                agent: Some(instance.agent.clone()),
+                grace: None,
+            });
+        }
+    }
+    calls.into_iter().for_each(|call| turn.call(call));
+}
+
+/// Kills that nothing came of are asked for again.
+pub(crate) fn ask_again(turn: &mut Turn<'_>) {
+    let now = turn.now.elapsed;
+    let due = |instance: &Instance| instance.kill_asked.is_some_and(|asked| now >= asked + KILL_AGAIN);
+    let late: BTreeSet<InstanceId> =
+        turn.state.instances().filter(|instance| due(instance)).map(|instance| instance.id.clone()).collect();
+    for id in late {
+        if let Some(instance) = turn.state.instance_mut(&id) {
+            instance.kill_asked = None;
+        }
+        turn.state.touch(&id.app);
+    }
+}
+
+/// Begins a deployment, or ends it at once when there is nothing to do.
+pub(crate) fn begin(turn: &mut Turn<'_>, deployment: Deployment) {
+    if deployment.steps.is_empty() {
+        let plan = plan_of(&deployment);
+        turn.publish(Event::DeploymentSuccess { id: deployment.id, plan });
+        return;
+    }
+    for change in &deployment.changes {
+        if let Some(entry) = turn.state.apps.get_mut(&change.app) {
+            entry.deployment = Some(deployment.id);
+        }
+        turn.state.touch(&change.app);
+    }
+    turn.put(record::deployment_key(deployment.id), record::deployment_bytes(&deployment));
+    say_step(turn, &deployment);
+    turn.state.deployments.insert(deployment.id, deployment);
+}
+
+/// Gives a deployment up, for the reason that is said.
+pub(crate) fn cancel(turn: &mut Turn<'_>, id: Uuid, reason: &str) -> Option<Deployment> {
+    let deployment = turn.state.deployments.remove(&id)?;
+    turn.delete(record::deployment_key(id));
+    release(turn, &deployment);
+    let plan = plan_of(&deployment);
+    if let Some(step) = deployment.steps.get(deployment.step) {
+        turn.publish(Event::DeploymentStepFailure { plan: plan.clone(), current_step: step.view() });
+    }
+    turn.publish(Event::DeploymentFailed { id, plan, reason: reason.to_owned() });
+    Some(deployment)
+}
+
+/// An action of the current step is done; when all are, the next step begins.
+fn step_done(turn: &mut Turn<'_>, id: Uuid) {
+    let Some(deployment) = turn.state.deployments.get(&id) else { return };
+    let Some(step) = deployment.steps.get(deployment.step).cloned() else { return };
+    let done = |app: &AppId, kind: ActionKind| {
+        turn.state.apps.get(app).is_none_or(|entry| goal(entry, Some(kind)).done)
+    };
+    if !step.actions.iter().all(|action| done(&action.app, action.kind)) {
+        return;
+    }
+    let plan = plan_of(deployment);
+    turn.publish(Event::DeploymentStepSuccess { plan: plan.clone(), current_step: step.view() });
+    let Some(deployment) = turn.state.deployments.get_mut(&id) else { return };
+    deployment.step += 1;
+    let deployment = deployment.clone();
+    for action in &step.actions {
+        turn.state.touch(&action.app);
+        if action.kind == ActionKind::StopApplication {
+            turn.publish(Event::RemoveHealthCheck { app_id: action.app.clone() });
+            turn.publish(Event::AppTerminated { app_id: action.app.clone() });
+        }
+    }
+    if deployment.step < deployment.steps.len() {
+        turn.put(record::deployment_key(id), record::deployment_bytes(&deployment));
+        say_step(turn, &deployment);
+        return;
+    }
+    turn.delete(record::deployment_key(id));
+    turn.state.deployments.remove(&id);
+    release(turn, &deployment);
+    turn.publish(Event::DeploymentSuccess { id, plan });
+}
+
+fn release(turn: &mut Turn<'_>, deployment: &Deployment) {
+    for change in &deployment.changes {
+        if let Some(entry) = turn.state.apps.get_mut(&change.app)
+            && entry.deployment == Some(deployment.id)
+        {
+            entry.deployment = None;
+        }
+        turn.state.touch(&change.app);
+    }
+}
+
+fn say_step(turn: &mut Turn<'_>, deployment: &Deployment) {
+    if let Some(step) = deployment.steps.get(deployment.step) {
+        turn.publish(Event::DeploymentInfo { plan: plan_of(deployment), current_step: step.view() });
+    }
+}
+
+fn plan_of(deployment: &Deployment) -> DeploymentPlan {
+    DeploymentPlan {
+        id: deployment.id,
+        version: deployment.version,
+        steps: deployment.steps.iter().map(super::plan::Step::view).collect(),
+        original: GroupSummary::root(deployment.before),
+        target: GroupSummary::root(deployment.version),
+    }
+}

@@ -1,0 +1,283 @@
+//! All that is known: what is stored, and what the master said since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::marathon::{
+    ActionKind, ApiError, App, AppId, Condition, HealthCheckResult, InstanceId, TaskFailure, TaskId,
+    Timestamp, Uuid,
+};
+use api::mesos::{TaskKey, TaskState};
+use scheduler::{AgentId, FrameworkId, Host};
+
+use super::backoff::Backoff;
+use super::plan::Step;
+use super::queue::Waiting;
+use super::reconcile::Link;
+use super::{Config, Effect, Ticket};
+
+/// What `step` works on.
+#[derive(Debug)]
+pub struct State {
+    pub(crate) config: Config,
+    pub(crate) apps: BTreeMap<AppId, Entry>,
+    pub(crate) deployments: BTreeMap<Uuid, Deployment>,
+    pub(crate) framework: Option<FrameworkId>,
+    pub(crate) link: Link,
+    pub(crate) frozen: bool,
+    pub(crate) last_version: Timestamp,
+    pub(crate) random: Random,
+    /// The next port to look at, by agent.
+    pub(crate) next_port: BTreeMap<AgentId, u64>,
+    /// Apps whose instances, definition or deployment changed since they were last looked at.
+    pub(crate) dirty: BTreeSet<AppId>,
+    /// Apps with instances to be launched.
+    pub(crate) waiting: BTreeSet<AppId>,
+    /// Apps whose view is to be made anew.
+    pub(crate) touched: BTreeSet<AppId>,
+    pub(crate) pending: BTreeMap<Ticket, Vec<Effect>>,
+    pub(crate) next_ticket: Ticket,
+}
+
+/// Everything about one app id; also of an app that is gone while its instances end.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    pub(crate) app: Option<Arc<App>>,
+    pub(crate) versions: BTreeMap<Timestamp, Arc<App>>,
+    pub(crate) instances: BTreeMap<Uuid, Instance>,
+    pub(crate) deployment: Option<Uuid>,
+    pub(crate) failure: Option<TaskFailure>,
+    /// By the version of the configuration.
+    pub(crate) backoff: BTreeMap<Timestamp, Backoff>,
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// An instance that may run.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) id: InstanceId,
+    pub(crate) task: TaskId,
+    pub(crate) key: TaskKey,
+    /// The definition that it was launched with.
+    pub(crate) spec: Arc<App>,
+    pub(crate) version: Timestamp,
+    pub(crate) agent: AgentId,
+    pub(crate) host: Host,
+    pub(crate) address: IpAddr,
+    pub(crate) ports: Vec<u16>,
+    pub(crate) role: String,
+    pub(crate) index: u32,
+    pub(crate) staged_at: Timestamp,
+    /// It was decided that it ends. Stored, so that the next leader does not take it for one that stays.
+    pub(crate) killing: bool,
+    // What follows is not stored.
+    /// It shall end; written down as soon as a commit has room for it.
+    pub(crate) marked: bool,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) condition: Condition,
+    pub(crate) state: TaskState,
+    /// The master has said something about it since this process knows it.
+    pub(crate) confirmed: bool,
+    /// Since when this process knows it.
+    pub(crate) known_since: Duration,
+    pub(crate) running_since: Option<Duration>,
+    pub(crate) kill_asked: Option<Duration>,
+    pub(crate) unreachable_since: Option<Duration>,
+    pub(crate) addresses: Vec<IpAddr>,
+    /// One per health check of `spec`.
+    pub(crate) health: Vec<Option<HealthCheckResult>>,
+    /// The last word about its health as a whole that was published.
+    pub(crate) said_healthy: Option<bool>,
+}
+
+/// A deployment that runs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Deployment {
+    pub(crate) id: Uuid,
+    pub(crate) version: Timestamp,
+    /// The version of the root group before.
+    pub(crate) before: Timestamp,
+    pub(crate) changes: Vec<AppChange>,
+    pub(crate) steps: Vec<Step>,
+    /// The current step, from 0.
+    pub(crate) step: usize,
+}
+
+/// What a deployment does to one app, by version.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AppChange {
+    pub(crate) app: AppId,
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
+}
+
+/// Numbers that look random (splitmix64), from a seed that the shell draws.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(u128, u64);
+
+impl Random {
+    pub(crate) fn new(seed: u128) -> Self {
+        Self(seed, 0)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.1 = self.1.wrapping_add(1);
+        let [low, high] = halves(self.0);
+        mix(mix(low ^ self.1.wrapping_mul(0x9e37_79b9_7f4a_7c15)) ^ high)
+    }
+
+    pub(crate) fn uuid(&mut self) -> Uuid {
+        let (high, low) = (self.next(), self.next());
+        Uuid::from_random(u128::from(high) << 64 | u128::from(low))
+    }
+}
+
+fn halves(seed: u128) -> [u64; 2] {
+    let bytes = seed.to_le_bytes();
+    let half = |at: usize| bytes[at..at + 8].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    [half(0), half(8)]
+}
+
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// The version that the configuration, as apart from `instances`, dates from.
+pub(crate) fn config_version(app: &App) -> Timestamp {
+    let own = app.version.unwrap_or(Timestamp::from_millis(0));
+    app.version_info.map_or(own, |info| info.last_config_change_at)
+}
+
+impl Instance {
+    /// The agent is silent, and for so long that others take its place.
+    pub(crate) fn is_inactive(&self) -> bool {
+        self.condition == Condition::UnreachableInactive
+    }
+
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.unreachable_since.is_some()
+    }
+
+    /// Counts among those that are wanted.
+    pub(crate) fn is_active(&self) -> bool {
+        !self.killing && !self.marked && !self.is_inactive()
+    }
+
+    /// Runs, and every check passes.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.condition == Condition::Running
+            && self.healthy() != Some(false)
+            && !self.health.iter().any(Option::is_none)
+    }
+
+    /// Whether every check passes; `None` without checks, or while one without a result might.
+    pub(crate) fn healthy(&self) -> Option<bool> {
+        if self.health.is_empty() {
+            return None;
+        }
+        if self.health.iter().flatten().any(|result| !result.alive) {
+            return Some(false);
+        }
+        self.health.iter().all(Option::is_some).then_some(true)
+    }
+
+    /// It is known not to serve: its end takes nothing from anyone.
+    pub(crate) fn is_known_bad(&self) -> bool {
+        let not_yet = matches!(self.condition, Condition::Staging | Condition::Starting);
+        self.is_unreachable() || (self.confirmed && not_yet) || self.healthy() == Some(false)
+    }
+
+    /// Its configuration is another than that of `app`.
+    pub(crate) fn is_outdated(&self, app: &App) -> bool {
+        config_version(&self.spec) != config_version(app)
+    }
+}
+
+impl Deployment {
+    /// What is done now to `app`.
+    pub(crate) fn action(&self, app: &AppId) -> Option<ActionKind> {
+        let actions = &self.steps.get(self.step)?.actions;
+        actions.iter().find(|action| action.app == *app).map(|action| action.kind)
+    }
+}
+
+impl State {
+    pub(crate) fn empty(config: Config, seed: u128) -> Self {
+        Self {
+            config,
+            apps: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            framework: None,
+            link: Link::default(),
+            frozen: false,
+            last_version: Timestamp::from_millis(0),
+            random: Random::new(seed),
+            next_port: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            next_ticket: 1,
+        }
+    }
+
+    /// The id as a framework, once the master gave one.
+    pub fn framework(&self) -> Option<&FrameworkId> {
+        self.framework.as_ref()
+    }
+
+    /// Apps whose view changed since this was last asked.
+    pub fn take_touched(&mut self) -> BTreeSet<AppId> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Something of the app changed: it is looked at before the step ends.
+    pub(crate) fn touch(&mut self, app: &AppId) {
+        if !self.dirty.contains(app) {
+            self.dirty.insert(app.clone());
+        }
+        if !self.touched.contains(app) {
+            self.touched.insert(app.clone());
+        }
+    }
+
+    pub(crate) fn instance_mut(&mut self, id: &InstanceId) -> Option<&mut Instance> {
+        self.apps.get_mut(&id.app)?.instances.get_mut(&id.uuid)
+    }
+
+    pub(crate) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.apps.get(&id.app)?.instances.get(&id.uuid)
+    }
+
+    /// All instances.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.apps.values().flat_map(|entry| entry.instances.values())
+    }
+
+    pub(crate) fn hold(&mut self, effects: Vec<Effect>) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.pending.insert(ticket, effects);
+        ticket
+    }
+
+    pub(crate) fn release(&mut self, ticket: Ticket) -> Vec<Effect> {
+        self.pending.remove(&ticket).unwrap_or_default()
+    }
+
+    /// The answers to those who wait; all else of the step must not be.
+    pub(crate) fn give_up(&mut self, ticket: Ticket) -> Vec<Effect> {
+        let unknown = || ApiError::Unavailable("The change could not be stored. Try again.".to_owned());
+        let failed = |effect| match effect {
+            Effect::Reply { request, result } => {
+                Some(Effect::Reply { request, result: result.and_then(|_| Err(unknown())) })
+            }
+            _ => None,
+        };
+        self.release(ticket).into_iter().filter_map(failed).collect()
+    }
+}

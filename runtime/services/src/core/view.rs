@@ -1,0 +1,142 @@
+//! What the interface shows of the state (§3, §4). Made for one app at a time, when something of it changed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::marathon::{
+    App, AppId, CurrentAction, Deployment as DeploymentView, OffersSummary, Task, TaskCounts, TaskFailure,
+    Timestamp, Uuid,
+};
+use api::mesos::TaskState;
+
+use super::state::{Entry, Instance, State, config_version};
+use super::status::addresses;
+
+/// One app as readers see it.
+#[derive(Debug, Clone)]
+pub struct AppView {
+    /// The definition; `None` of an app that is gone while its tasks end.
+    pub app: Option<Arc<App>>,
+    /// All definitions by version.
+    pub versions: BTreeMap<Timestamp, Arc<App>>,
+    /// Its tasks.
+    pub tasks: Vec<Task>,
+    /// How many are in which state.
+    pub counts: TaskCounts,
+    /// The health of each task, in the order of `tasks`.
+    pub healthy: Vec<Option<bool>>,
+    /// The deployment that holds it.
+    pub deployment: Option<Uuid>,
+    /// Its last failure.
+    pub failure: Option<TaskFailure>,
+    /// What waits to be launched.
+    pub queued: Option<Queued>,
+}
+
+/// Instances that wait to be launched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queued {
+    /// How many.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// Not before this time of the core's clock.
+    pub not_before: Duration,
+    /// What became of offers.
+    pub offers: OffersSummary,
+    /// Why nothing starts, in one sentence.
+    pub why: String,
+}
+
+/// A task as the interface shows it (§4).
+pub(crate) fn task(instance: &Instance) -> Task {
+    Task {
+        app_id: instance.id.app.clone(),
+        id: instance.task.clone(),
+        host: instance.host.hostname.clone(),
+        ports: instance.ports.clone(),
+        service_ports: instance.spec.service_ports(),
+        ip_addresses: addresses(instance),
+        slave_id: instance.agent.to_string(),
+        state: shown_state(instance).name().to_owned(),
+        staged_at: Some(instance.staged_at),
+        started_at: instance.started_at,
+        version: instance.version,
+        local_volumes: Vec::new(),
+        health_check_results: instance.health.iter().flatten().cloned().collect(),
+        region: instance.host.region.clone(),
+        zone: instance.host.zone.clone(),
+        role: Some(instance.role.clone()),
+    }
+}
+
+fn shown_state(instance: &Instance) -> TaskState {
+    if instance.killing { TaskState::Killing } else { instance.state }
+}
+
+fn counts(entry: &Entry) -> TaskCounts {
+    let mut counts = TaskCounts::default();
+    for instance in entry.instances.values() {
+        match instance.state {
+            TaskState::Staging | TaskState::Starting => counts.tasks_staged += 1,
+            TaskState::Running => counts.tasks_running += 1,
+            _ => {}
+        }
+        match instance.healthy() {
+            Some(true) if instance.state == TaskState::Running => counts.tasks_healthy += 1,
+            Some(false) if instance.state == TaskState::Running => counts.tasks_unhealthy += 1,
+            _ => {}
+        }
+    }
+    counts
+}
+
+impl State {
+    /// One app as readers see it; `None` when nothing is left of it.
+    pub fn app_view(&self, id: &AppId) -> Option<AppView> {
+        let entry = self.apps.get(id)?;
+        let queued = entry.waiting.as_ref().zip(entry.app.as_ref()).map(|(waiting, app)| Queued {
+            count: waiting.count,
+            since: waiting.since,
+            not_before: entry
+                .backoff
+                .get(&config_version(app))
+                .map_or(Duration::ZERO, |backoff| backoff.until),
+            offers: waiting.summary(),
+            why: waiting.why(),
+        });
+        Some(AppView {
+            app: entry.app.clone(),
+            versions: if entry.app.is_some() { entry.versions.clone() } else { BTreeMap::new() },
+            tasks: entry.instances.values().map(task).collect(),
+            counts: counts(entry),
+            healthy: entry.instances.values().map(Instance::healthy).collect(),
+            deployment: entry.deployment,
+            failure: entry.failure.clone(),
+            queued,
+        })
+    }
+
+    /// All deployments, the oldest first.
+    pub fn deployment_views(&self) -> Vec<DeploymentView> {
+        let mut all: Vec<_> = self.deployments.values().collect();
+        all.sort_by_key(|deployment| deployment.version);
+        let view = |deployment: &&super::state::Deployment| {
+            let steps: Vec<_> = deployment.steps.iter().map(super::Step::view).collect();
+            let current = steps.get(deployment.step).map(|step| step.actions.clone()).unwrap_or_default();
+            let action = |action| CurrentAction { action, readiness_check_results: Vec::new() };
+            DeploymentView {
+                id: deployment.id,
+                version: deployment.version,
+                affected_apps: deployment.changes.iter().map(|change| change.app.clone()).collect(),
+                affected_pods: Vec::new(),
+                total_steps: steps.len(),
+                steps,
+                current_actions: current.into_iter().map(action).collect(),
+                current_step: deployment.step + 1,
+            }
+        };
+        all.iter().map(view).collect()
+    }
+}

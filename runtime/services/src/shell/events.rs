@@ -1,0 +1,136 @@
+//! The stream of events (§10).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use api::marathon::{ApiError, Event, Subscription, TimedEvent};
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use super::Clock;
+
+/// A reader that is further behind is cut off.
+const BEHIND: usize = 1024;
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Gives each event to all who listen.
+#[derive(Clone)]
+pub(crate) struct Hub {
+    sender: broadcast::Sender<Arc<(TimedEvent, Bytes)>>,
+    open: Arc<AtomicUsize>,
+    most: usize,
+    /// Nothing more comes.
+    closed: Arc<watch::Sender<bool>>,
+}
+
+impl Hub {
+    pub(crate) fn new(most: usize) -> Hub {
+        Hub {
+            sender: broadcast::channel(BEHIND).0,
+            open: Arc::default(),
+            most,
+            closed: Arc::new(watch::channel(false).0),
+        }
+    }
+
+    /// Ends all streams: their readers find the next leader.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    pub(crate) fn publish(&self, event: TimedEvent) {
+        if self.sender.receiver_count() > 0 {
+            let frame = Bytes::from(event.frame());
+            let _nobody_left = self.sender.send(Arc::new((event, frame)));
+        }
+    }
+
+    /// Opens a stream for a reader who takes server-sent events.
+    pub(crate) fn open(
+        &self,
+        headers: &HeaderMap,
+        subscription: Subscription,
+        remote: String,
+        clock: Clock,
+    ) -> Result<Response, ApiError> {
+        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        if !accept.into_iter().any(|value| value.to_ascii_lowercase().contains("text/event-stream")) {
+            return Err(ApiError::MethodNotAllowed);
+        }
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(ApiError::Unavailable(format!(
+                "{} streams of events are open, which is the most.",
+                self.most
+            )));
+        }
+        let mut keep_alive = interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+        keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let events = self.sender.subscribe();
+        let closed = self.closed.subscribe();
+        let attached = Attached { hub: self.clone(), remote, clock };
+        let reader = Reader { events, subscription, keep_alive, closed, attached };
+        reader.attached.say(|remote_address| Event::StreamAttached { remote_address });
+        let frames = stream::unfold(reader, |mut reader| async move {
+            let frame = reader.next().await?;
+            Some((Ok::<Bytes, std::convert::Infallible>(frame), reader))
+        });
+        let mut response = Response::new(Body::from_stream(frames));
+        let kind = header::HeaderValue::from_static("text/event-stream;charset=UTF-8");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        Ok(response)
+    }
+}
+
+struct Reader {
+    events: broadcast::Receiver<Arc<(TimedEvent, Bytes)>>,
+    subscription: Subscription,
+    keep_alive: Interval,
+    closed: watch::Receiver<bool>,
+    attached: Attached,
+}
+
+impl Reader {
+    /// The next frame; nothing when the reader was too slow, or when there is nobody any more who publishes.
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            tokio::select! {
+                event = self.events.recv() => match event {
+                    Ok(event) if self.subscription.wants(&event.0.event) => return Some(event.1.clone()),
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
+                },
+                _ = self.closed.wait_for(|closed| *closed) => return None,
+                _ = self.keep_alive.tick() => return Some(Bytes::from_static(Subscription::KEEP_ALIVE.as_bytes())),
+            }
+        }
+    }
+}
+
+/// Says at its end that the reader went.
+struct Attached {
+    hub: Hub,
+    remote: String,
+    clock: Clock,
+}
+
+impl Attached {
+    fn say(&self, event: impl FnOnce(String) -> Event) {
+        let event = event(self.remote.clone());
+        self.hub.publish(TimedEvent { event, timestamp: self.clock.now().wall });
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.hub.open.fetch_sub(1, Ordering::Relaxed);
+        self.say(|remote_address| Event::StreamDetached { remote_address });
+    }
+}

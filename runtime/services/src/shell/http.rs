@@ -1,0 +1,135 @@
+//! Which request goes where (§3). Paths are taken apart by hand, since app ids hold slashes (§1).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api::marathon::{ApiError, parse_boolean, read_json};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Query, State};
+use axum::http::{HeaderMap, Method, Request, Uri};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::reply::{self, Refusal, Reply};
+use super::{Services, apps, others};
+use crate::core::Caller;
+
+/// A body that takes longer to come is given up.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+pub(crate) fn router(services: Services) -> Router {
+    Router::new().fallback(answer).with_state(services)
+}
+
+/// A request, with what is asked for again and again read out of it.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) headers: HeaderMap,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) caller: Caller,
+    path: String,
+    body: Vec<u8>,
+}
+
+impl Asked {
+    async fn new(request: Request<Body>, most: usize) -> Result<Asked, Refusal> {
+        let (parts, body) = request.into_parts();
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|error| ApiError::BadRequest(format!("The query cannot be read: {error}")))?;
+        let remote = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let ip = remote.map(|ConnectInfo(address)| address.ip().to_string()).unwrap_or_default();
+        let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
+        let body = if has_body { read(body, most).await? } else { Vec::new() };
+        Ok(Asked {
+            method: if parts.method == Method::HEAD { Method::GET } else { parts.method },
+            headers: parts.headers,
+            query: query.0,
+            caller: Caller { ip, uri: path_and_query(&parts.uri) },
+            path: parts.uri.path().to_owned(),
+            body,
+        })
+    }
+
+    /// The values of a parameter that may repeat.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> + 'a {
+        self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn one(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, ApiError> {
+        parse_boolean(name, self.one(name), default)
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Result<Value, ApiError> {
+        read_json(&self.body)
+    }
+}
+
+/// The whole body of a request that may have one.
+async fn read(body: Body, most: usize) -> Result<Vec<u8>, Refusal> {
+    let mut stream = body.into_data_stream();
+    let reading = async {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(|error| {
+                Refusal::Api(ApiError::BadRequest(format!("The body cannot be read: {error}")))
+            })?;
+            if bytes.len() + chunk.len() > most {
+                return Err(Refusal::TooLong(most));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    };
+    tokio::time::timeout(BODY_TIME, reading).await.map_err(|_elapsed| Refusal::TooSlow)?
+}
+
+fn path_and_query(uri: &Uri) -> String {
+    uri.path_and_query().map(ToString::to_string).unwrap_or_default()
+}
+
+async fn answer(State(services): State<Services>, request: Request<Body>) -> Response {
+    let reply = match Asked::new(request, services.options.max_body_bytes).await {
+        Ok(asked) => route(&services, asked).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = reply.unwrap_or_else(IntoResponse::into_response);
+    reply::common(&mut response, &services.options.leader);
+    response
+}
+
+async fn route(services: &Services, asked: Asked) -> Reply {
+    let path = asked.path.clone();
+    let elements: Vec<&str> = path.split('/').filter(|element| !element.is_empty()).collect();
+    let method = asked.method.as_str();
+    match (method, elements.as_slice()) {
+        ("GET", ["ping"]) => Ok(others::ping(&asked)),
+        (_, ["v2", "apps", ..]) => {
+            let below = path.split_once("apps").map(|(_, below)| below.to_owned()).unwrap_or_default();
+            apps::answer(services, asked, &below).await
+        }
+        ("GET", ["v2", "tasks"]) => Ok(others::tasks(services, &asked)),
+        ("POST", ["v2", "tasks", "delete"]) => others::delete_tasks(services, asked).await,
+        ("GET", ["v2", "deployments"]) => Ok(reply::json(&*services.view().deployments)),
+        ("DELETE", ["v2", "deployments", id]) => others::cancel(services, &asked, id).await,
+        ("GET", ["v2", "queue"]) => Ok(others::queue(services)),
+        ("DELETE", ["v2", "queue", id @ .., "delay"]) => others::reset_delay(services, &asked, id).await,
+        ("GET", ["v2", "events"]) => others::events(services, &asked),
+        ("GET", ["v2", "info"]) => Ok(others::info(services)),
+        ("GET", ["v2", "leader"]) => Ok(others::leader(services)),
+        ("DELETE", ["v2", "leader"]) => Err(Refusal::NotDone(
+            "The leadership cannot be given up over this interface: this master is the only one that can lead.",
+        )),
+        (_, ["ping"])
+        | (_, ["v2", "tasks" | "deployments" | "queue" | "events" | "info" | "leader"])
+        | (_, ["v2", "tasks", "delete"])
+        | (_, ["v2", "deployments", _]) => Err(ApiError::MethodNotAllowed.into()),
+        _ => Err(ApiError::NoRoute(path.clone()).into()),
+    }
+}

@@ -1,0 +1,212 @@
+//! Tasks, deployments, queue, events and what the server says about itself (§3).
+
+use api::marathon::{
+    ApiError, App, AppId, HttpConfig, Info, LifeTime, MarathonConfig, Queue, QueueDelay, QueueItem, Stats,
+    StatsCounts, Subscription, Task, TaskId, TaskList, TaskStats, TaskStatsEntry, Timestamp, Uuid,
+    ZookeeperConfig,
+};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::Services;
+use super::apps::{answered, kill_answer, malformed};
+use super::http::Asked;
+use super::reply::{self, Reply};
+use crate::core::view::AppView;
+use crate::core::{Answer, Request, Which};
+
+/// What clients switch features on.
+const VERSION: &str = "1.11.0";
+
+/// What `Accept` allows, in lower case; everything when it is absent.
+fn accepts(asked: &Asked) -> Vec<String> {
+    let values = asked.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kinds = values.flat_map(|value| value.split(','));
+    let kind = |kind: &str| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let mut kinds: Vec<String> = kinds.map(kind).filter(|kind| !kind.is_empty()).collect();
+    if kinds.is_empty() {
+        kinds.push("*/*".to_owned());
+    }
+    kinds
+}
+
+pub(crate) fn ping(asked: &Asked) -> Response {
+    for kind in accepts(asked) {
+        match kind.as_str() {
+            "*/*" | "text/*" | "text/plain" => return "pong".into_response(),
+            "application/*" | "application/json" => return reply::json(&"pong"),
+            _ => {}
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+pub(crate) fn tasks(services: &Services, asked: &Asked) -> Response {
+    let view = services.view();
+    let wanted: Vec<&str> = asked.all("status").chain(asked.all("status[]")).collect();
+    let is_wanted = |task: &Task| {
+        wanted.is_empty()
+            || wanted.iter().any(|status| match *status {
+                "running" => task.state == "TASK_RUNNING",
+                "staging" => matches!(task.state.as_str(), "TASK_STAGING" | "TASK_STARTING"),
+                _ => false,
+            })
+    };
+    let tasks = view.apps.values().filter(|app| app.app.is_some()).flat_map(|app| app.tasks.iter());
+    let tasks: Vec<Task> = tasks.filter(|task| is_wanted(task)).cloned().collect();
+    if accepts(asked).first().is_some_and(|kind| kind == "text/plain") {
+        return plain(&tasks).into_response();
+    }
+    reply::json(&TaskList { tasks })
+}
+
+/// A line for each app and service port: the ports of its running tasks.
+fn plain(tasks: &[Task]) -> String {
+    let mut lines: std::collections::BTreeMap<(String, u16), String> = std::collections::BTreeMap::new();
+    for task in tasks.iter().filter(|task| task.state == "TASK_RUNNING") {
+        let app = task.app_id.as_str().trim_start_matches('/').replace('/', "_");
+        for (service, port) in task.service_ports.iter().zip(&task.ports) {
+            let line = lines.entry((app.clone(), *service)).or_default();
+            line.push_str(&format!("{}:{port}\t", task.host));
+        }
+    }
+    lines.into_iter().map(|((app, service), ends)| format!("{app}\t{service}\t{ends}\n")).collect()
+}
+
+pub(crate) async fn delete_tasks(services: &Services, asked: Asked) -> Reply {
+    let body = asked.json()?;
+    let ids = body.get("ids").and_then(Value::as_array);
+    let ids = ids.ok_or_else(|| ApiError::BadRequest("The body must be {\"ids\": [\"…\"]}.".to_owned()))?;
+    let mut tasks = Vec::new();
+    for id in ids {
+        let text = id.as_str().ok_or_else(|| ApiError::BadRequest(format!("{id} is not a task id")))?;
+        tasks.push(text.parse::<TaskId>().map_err(|error| malformed(&error))?);
+    }
+    let answer = kill_answer(services, &asked, None, Which::These(tasks)).await?;
+    Ok(answered(answer, ""))
+}
+
+pub(crate) async fn cancel(services: &Services, asked: &Asked, id: &str) -> Reply {
+    let known: Uuid = id.parse().map_err(|_no_uuid| ApiError::NoDeployment(id.to_owned()))?;
+    let drop = asked.flag("force", false)?;
+    match services.ask(Request::Cancel { id: known, drop }, true, asked.caller.clone()).await? {
+        Answer::Done => Ok(StatusCode::ACCEPTED.into_response()),
+        answer => Ok(answered(answer, "")),
+    }
+}
+
+pub(crate) fn queue(services: &Services) -> Response {
+    let now = services.clock.now().elapsed;
+    let view = services.view();
+    let item = |view: &AppView| {
+        let (app, queued) = (view.app.as_ref()?, view.queued.as_ref()?);
+        let left = queued.not_before.saturating_sub(now);
+        Some(QueueItem {
+            app: App::clone(app),
+            count: queued.count,
+            delay: QueueDelay { time_left_seconds: left.as_secs(), overdue: left.is_zero() },
+            since: queued.since,
+            processed_offers_summary: queued.offers.clone(),
+            last_unused_offers: None,
+        })
+    };
+    reply::json(&Queue { queue: view.apps.values().filter_map(|view| item(view)).collect() })
+}
+
+pub(crate) async fn reset_delay(services: &Services, asked: &Asked, id: &[&str]) -> Reply {
+    let text = format!("/{}", id.join("/").replace("%2F", "/").replace("%2f", "/"));
+    let app: AppId = text.parse().map_err(|_no_id| ApiError::NoApp { app: text.clone(), version: None })?;
+    let answer = services.ask(Request::ResetDelay(app), false, asked.caller.clone()).await?;
+    Ok(answered(answer, ""))
+}
+
+pub(crate) fn events(services: &Services, asked: &Asked) -> Reply {
+    let subscription = Subscription::new(asked.all("event_type"));
+    let remote = asked.caller.ip.clone();
+    Ok(services.hub.open(&asked.headers, subscription, remote, services.clock)?)
+}
+
+fn address(leader: &str) -> (String, u16) {
+    let (host, port) = leader.rsplit_once(':').unwrap_or((leader, ""));
+    (host.to_owned(), port.parse().unwrap_or(0))
+}
+
+pub(crate) fn info(services: &Services) -> Response {
+    let options = &services.options;
+    let (hostname, http_port) = address(&options.leader);
+    reply::json(&Info {
+        name: "marathon".to_owned(),
+        version: VERSION.to_owned(),
+        buildref: options.build.clone(),
+        elected: true,
+        leader: Some(options.leader.clone()),
+        framework_id: services.view().framework.clone(),
+        marathon_config: MarathonConfig {
+            checkpoint: true,
+            framework_name: options.name.clone(),
+            ha: options.high_availability,
+            hostname,
+            local_port_min: *options.service_ports.start(),
+            local_port_max: *options.service_ports.end(),
+            master: options.leader.clone(),
+            mesos_role: Some(options.role.to_string()),
+            ..MarathonConfig::default()
+        },
+        zookeeper_config: ZookeeperConfig::default(),
+        http_config: HttpConfig { http_port, https_port: 0 },
+    })
+}
+
+pub(crate) fn leader(services: &Services) -> Response {
+    reply::json(&json!({ "leader": services.options.leader }))
+}
+
+/// Statistics over the app's tasks (§4).
+pub(crate) fn task_stats(app: &App, view: &AppView, now: Timestamp) -> TaskStats {
+    let first = app.version.unwrap_or(now);
+    let (scaled, configured) =
+        app.version_info.map_or((first, first), |info| (info.last_scaling_at, info.last_config_change_at));
+    let all: Vec<(&Task, Option<bool>)> = view.tasks.iter().zip(view.healthy.iter().copied()).collect();
+    let entry =
+        |wanted: &dyn Fn(&Task) -> bool| stats(all.iter().filter(|(task, _)| wanted(task)).copied(), now);
+    TaskStats {
+        started_after_last_scaling: entry(&|task| task.version >= scaled),
+        with_latest_config: entry(&|task| task.version >= configured),
+        with_outdated_config: entry(&|task| task.version < configured),
+        total_summary: entry(&|_| true),
+    }
+}
+
+fn stats<'a>(
+    tasks: impl Iterator<Item = (&'a Task, Option<bool>)>,
+    now: Timestamp,
+) -> Option<TaskStatsEntry> {
+    let mut counts = StatsCounts::default();
+    let mut ages: Vec<f64> = Vec::new();
+    let mut any = false;
+    for (task, healthy) in tasks {
+        any = true;
+        match task.state.as_str() {
+            "TASK_RUNNING" => counts.running += 1,
+            "TASK_STAGING" | "TASK_STARTING" => counts.staged += 1,
+            _ => {}
+        }
+        match healthy {
+            Some(true) => counts.healthy += 1,
+            Some(false) => counts.unhealthy += 1,
+            None => {}
+        }
+        if let Some(started) = task.started_at {
+            let millis = u32::try_from((now.as_millis() - started.as_millis()).max(0)).unwrap_or(u32::MAX);
+            ages.push(f64::from(millis) / 1000.0);
+        }
+    }
+    ages.sort_by(f64::total_cmp);
+    let middle = ages.get(ages.len() / 2).zip(ages.get(ages.len().saturating_sub(1) / 2));
+    let life_time = middle.map(|(upper, lower)| LifeTime {
+        average_seconds: ages.iter().sum::<f64>() / f64::from(u32::try_from(ages.len()).unwrap_or(1)),
+        median_seconds: f64::midpoint(*upper, *lower),
+    });
+    any.then_some(TaskStatsEntry { stats: Stats { counts, life_time } })
+}

@@ -1,0 +1,167 @@
+//! The cluster at a glance, and the clusters that the user knows.
+
+use serde_json::Value;
+
+use crate::context::Contexts;
+use crate::table::{Cell, Table};
+use crate::{text, value};
+
+/// What `/clusterctl/v1/cluster` answers, for people.
+pub(super) fn status(cluster: &Value, wide: bool) -> String {
+    let mut facts = Table::facts();
+    facts.fact("Cluster", value::text(cluster, "name"));
+    facts.fact(
+        "Leader",
+        match value::text(cluster, "leader") {
+            "" => Cell::bad("none"),
+            leader => Cell::good(leader),
+        },
+    );
+    facts.fact("Version", Cell::or_none(Some(value::text(cluster, "version"))));
+    if wide {
+        facts.fact("Id", Cell::or_none(Some(value::text(cluster, "id"))));
+        facts.fact("Epoch", value::whole(cluster, "epoch").to_string());
+    }
+    let resources = cluster.get("resources").unwrap_or(&Value::Null);
+    facts.fact("Cpus", share(resources, "cpus", text::number));
+    facts.fact("Memory", share(resources, "mem", text::mebibytes));
+    facts.fact("Disk", share(resources, "disk", text::mebibytes));
+    if amount(resources, "total", "gpus") > 0.0 {
+        facts.fact("Gpus", share(resources, "gpus", text::number));
+    }
+    let parts = [
+        ("MASTER", masters(cluster)),
+        ("COORDINATOR", coordinators(cluster)),
+        ("NODE", agents(cluster, wide)),
+    ];
+    let parts = parts.into_iter().filter_map(|(_, table)| table);
+    parts.fold(facts.render(), |text, table| text + "\n" + &table.render())
+}
+
+fn amount(resources: &Value, of: &str, key: &str) -> f64 {
+    resources.get(of).map(|of| value::number(of, key)).unwrap_or_default()
+}
+
+fn share(resources: &Value, key: &str, words: fn(f64) -> String) -> String {
+    let of = |of: &str| words(amount(resources, of, key));
+    format!("{} used, {} offered, {} in all", of("used"), of("offered"), of("total"))
+}
+
+fn masters(cluster: &Value) -> Option<Table> {
+    let mut table = Table::new(&["MASTER", "ADDRESS", "ROLE"]);
+    let masters = value::list(cluster, "masters");
+    for master in masters {
+        let leads = master.get("leader").and_then(Value::as_bool).unwrap_or_default();
+        table.row(vec![
+            Cell::plain(value::text(master, "id")),
+            Cell::or_none(Some(value::text(master, "address"))),
+            if leads { Cell::good("leader") } else { Cell::plain("standby") },
+        ]);
+    }
+    (!masters.is_empty()).then_some(table)
+}
+
+fn coordinators(cluster: &Value) -> Option<Table> {
+    let mut table = Table::new(&["COORDINATOR", "ADDRESS", "STATE"]);
+    let coordinators = value::list(cluster, "coordinators");
+    for coordinator in coordinators {
+        table.row(
+            ["id", "address", "state"].map(|key| Cell::or_none(Some(value::text(coordinator, key)))).to_vec(),
+        );
+    }
+    (!coordinators.is_empty()).then_some(table)
+}
+
+fn agents(cluster: &Value, wide: bool) -> Option<Table> {
+    let mut head = vec!["NODE", "ADDRESS", "STATE", "TASKS"];
+    if wide {
+        head.push("ID");
+    }
+    let mut table = Table::new(&head);
+    let agents = value::list(cluster, "agents");
+    for agent in agents {
+        let names = ["name", "hostname", "id"].map(|key| value::text(agent, key));
+        let state = value::text(agent, "state").to_lowercase();
+        let mut row = vec![
+            Cell::or_none(names.into_iter().find(|name| !name.is_empty())),
+            Cell::or_none(Some(value::text(agent, "address"))),
+            match state.as_str() {
+                "active" | "registered" | "ready" => Cell::good(state),
+                "unreachable" | "gone" | "lost" => Cell::bad(state),
+                _ => Cell::warn(state),
+            },
+            Cell::plain(value::whole(agent, "tasks").to_string()),
+        ];
+        if wide {
+            row.push(Cell::plain(value::text(agent, "id")));
+        }
+        table.row(row);
+    }
+    (!agents.is_empty()).then_some(table)
+}
+
+/// The user's clusters; a star marks the current one.
+pub(super) fn contexts(contexts: &Contexts) -> Table {
+    let mut table = Table::new(&["", "CLUSTER", "MASTERS"]);
+    for (name, context) in &contexts.contexts {
+        let current = contexts.current.as_ref() == Some(name);
+        table.row(vec![
+            if current { Cell::good("*") } else { Cell::plain("") },
+            Cell::plain(name),
+            Cell::plain(context.masters.join(", ")),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use anstream::adapter::strip_str;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_cluster_at_a_glance() {
+        let cluster = json!({
+            "name": "demo", "version": "0.1.0", "epoch": 3, "id": "c1", "leader": "127.0.0.1:5050",
+            "masters": [{"id": "m1", "address": "127.0.0.1:5050", "leader": true}], "coordinators": [],
+            "agents": [
+                {"id": "c1-S0", "name": "n1", "hostname": "127.0.0.2", "address": "127.0.0.2:5051", "state": "active", "tasks": 2},
+                {"id": "c1-S1", "name": "n2", "hostname": "127.0.0.3", "address": "127.0.0.3:5051", "state": "unreachable", "tasks": 0},
+            ],
+            "resources": {
+                "total": {"cpus": 8.0, "mem": 16384.0, "disk": 100000.0, "gpus": 0, "ports": 2000},
+                "used": {"cpus": 1.0, "mem": 256.0, "disk": 0.0, "gpus": 0, "ports": 2},
+                "offered": {"cpus": 0.0, "mem": 0.0, "disk": 0.0, "gpus": 0, "ports": 0},
+            },
+        });
+        insta::assert_snapshot!(strip_str(&status(&cluster, false)), @r"
+        Cluster:  demo
+        Leader:   127.0.0.1:5050
+        Version:  0.1.0
+        Cpus:     1 used, 0 offered, 8 in all
+        Memory:   256 MiB used, 0 MiB offered, 16 GiB in all
+        Disk:     0 MiB used, 0 MiB offered, 97.7 GiB in all
+
+        MASTER  ADDRESS         ROLE
+        m1      127.0.0.1:5050  leader
+
+        NODE  ADDRESS         STATE        TASKS
+        n1    127.0.0.2:5051  active       2
+        n2    127.0.0.3:5051  unreachable  0
+        ");
+    }
+
+    #[test]
+    fn the_current_cluster_has_a_star() {
+        let mut known = Contexts::default();
+        known.put("demo", &["http://127.0.0.1:5050".parse().unwrap()], true);
+        known.put("prod", &["https://m1:5050".parse().unwrap(), "https://m2:5050".parse().unwrap()], false);
+        insta::assert_snapshot!(strip_str(&contexts(&known).render()), @r"
+           CLUSTER  MASTERS
+        *  demo     http://127.0.0.1:5050
+           prod     https://m1:5050, https://m2:5050
+        ");
+    }
+}
