@@ -118,7 +118,8 @@ fn health_arrives_as_it_was_sent() {
 
 #[test]
 fn what_cannot_be_is_named() {
-    let broken: [(fn(&mut wire::TaskInfo), &str); 7] = [
+    type Break = fn(&mut wire::TaskInfo);
+    let broken: [(Break, &str); 7] = [
         (|info| info.id = "a/b".into(), "id: "),
         (|info| info.role = "-".into(), "role: "),
         (|info| info.command = None, "command: is missing"),
