@@ -114,7 +114,9 @@ impl State {
     pub(crate) fn take_offer(&mut self, id: OfferId) -> Option<Outstanding> {
         let offer = self.offers.remove(&id)?;
         self.agents[offer.agent].offers.retain(|known| *known != id);
-        self.tree.clients[offer.client].uses -= 1;
+        let whose = &mut self.tree.clients[offer.client];
+        whose.uses -= 1;
+        whose.offers.remove(&id);
         Some(offer)
     }
 
@@ -144,9 +146,44 @@ impl State {
 
     /// Takes back the offers of some clients, oldest first.
     pub(crate) fn rescind_clients(&mut self, clients: &[usize], actions: &mut Vec<Action>) {
-        let theirs = self.offers.iter().filter(|(_, offer)| clients.contains(&offer.client));
-        for id in theirs.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let mut theirs: Vec<OfferId> =
+            clients.iter().flat_map(|client| &self.tree.clients[*client].offers).copied().collect();
+        theirs.sort_unstable();
+        for id in theirs {
             self.rescind(id, actions);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::event::{AgentInfo, Event, Filter, FrameworkInfo};
+    use crate::{Host, OfferId, State, step};
+
+    #[test]
+    fn a_client_knows_its_offers_without_a_look_at_those_of_others() {
+        let mut state = State::new();
+        for at in 0..4 {
+            let id = format!("a{at}").into();
+            let agent = AgentInfo { id, host: Host::default(), total: "cpus:1".parse().unwrap() };
+            step(&mut state, Event::AgentAdded { agent, used: vec![] }, Duration::ZERO);
+        }
+        for id in ["f", "g"] {
+            let roles = vec!["*".parse().unwrap()];
+            let info = FrameworkInfo { id: id.into(), roles, suppressed: Default::default() };
+            step(&mut state, Event::FrameworkAdded(info), Duration::ZERO);
+        }
+        step(&mut state, Event::Cycle, Duration::ZERO);
+        let known = |state: &State| {
+            let clients = state.tree.clients.iter();
+            clients.map(|(_, client)| client.offers.iter().map(|id| id.0).collect()).collect::<Vec<Vec<_>>>()
+        };
+        assert_eq!(known(&state), [[1, 3], [2, 4]]);
+        let (framework, offers) = ("f".into(), vec![OfferId(3)]);
+        step(&mut state, Event::Decline { framework, offers, filter: Filter::NONE }, Duration::ZERO);
+        step(&mut state, Event::AgentRemoved("a1".into()), Duration::ZERO);
+        assert_eq!(known(&state), [vec![1], vec![4]]);
     }
 }

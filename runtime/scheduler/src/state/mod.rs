@@ -84,6 +84,13 @@ impl Agent {
     }
 }
 
+/// A question about an agent is a question about the one of its id: a copy may be of another moment or another pool.
+impl AsRef<AgentId> for Agent {
+    fn as_ref(&self) -> &AgentId {
+        &self.info.id
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Framework {
     pub(crate) id: FrameworkId,
@@ -117,12 +124,14 @@ impl State {
         self.agents.iter().map(|(_, agent)| agent)
     }
 
-    /// What is in use on an agent: framework, role, resources.
-    pub fn used<'s>(
+    /// What is in use now on the agent of this id, or on the one that an [`Agent`] was a copy of: framework, role,
+    /// resources. Nothing when there is no such agent.
+    pub fn used<'s, A: AsRef<AgentId>>(
         &'s self,
-        agent: &'s Agent,
-    ) -> impl Iterator<Item = (&'s FrameworkId, &'s Role, &'s Resources)> {
-        agent.used.iter().map(|(client, resources)| {
+        agent: A,
+    ) -> impl Iterator<Item = (&'s FrameworkId, &'s Role, &'s Resources)> + use<'s, A> {
+        let used = self.agent(agent.as_ref()).map(|agent| agent.used.iter());
+        used.into_iter().flatten().map(|(client, resources)| {
             let framework = self.tree.clients[*client].framework;
             (&self.frameworks[framework].id, self.tree.role_of(*client), resources)
         })
