@@ -347,6 +347,202 @@ fn a_write_that_was_cut_off_leaves_a_file_that_opens_without_a_word() {
     });
 }
 
+/// What damages a sound file: name and bytes.
+fn rotten_pages(sound: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let changed = |page: &[u8]| page.iter().any(|byte| *byte != 0);
+    let pages = (1..sound.len() / 4096).filter(|page| changed(&sound[page * 4096..(page + 1) * 4096]));
+    let rot = |page: usize| {
+        let mut damaged = sound.to_vec();
+        damaged[page * 4096 + 100] ^= 4;
+        (format!("a bit in page {page}"), damaged)
+    };
+    pages.map(rot).collect()
+}
+
+#[test]
+fn damage_after_an_unclean_stop_takes_one_group_at_most_and_never_the_epoch() {
+    run(async {
+        let directory = memory();
+        let first = directory.path().join("first");
+        let store = open(&first).await.unwrap();
+        let leadership = store.campaign(&Candidate::new("m1")).await.unwrap();
+        for n in 0..20 {
+            store.commit(&leadership, pair(n)).await.unwrap();
+        }
+        let after_commits = fs::read(first.join("store.redb")).unwrap();
+        store.campaign(&Candidate::new("m1")).await.unwrap();
+        let after_campaign = fs::read(first.join("store.redb")).unwrap();
+        store.close().await.unwrap();
+        for (file, epoch, least) in [(after_commits, 1, 19), (after_campaign, 2, 20)] {
+            let (mut refused, mut taken_back) = (0, 0);
+            for (what, damaged) in rotten_pages(&file) {
+                let place = directory.path().join("damaged");
+                fs::create_dir(&place).unwrap();
+                fs::write(place.join("store.redb"), &damaged).unwrap();
+                match open(&place).await {
+                    Err(error) => {
+                        assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {error}");
+                        refused += 1;
+                    }
+                    Ok(store) => {
+                        let found = pairs(&store).await;
+                        assert!(found == (0..found.len() as u64).collect(), "{what}: {found:?}");
+                        assert!(found.len() >= least, "epoch {epoch}, {what}: only {found:?}");
+                        taken_back += u64::from(found.len() < 20);
+                        let stamp = store.load(&Prefix::all()).await.unwrap().stamp;
+                        assert_eq!(stamp.epoch.get(), epoch, "{what}: the epoch fell");
+                        store.close().await.unwrap();
+                    }
+                }
+                fs::remove_dir_all(place).unwrap();
+            }
+            assert!(refused > 20, "only {refused} were noticed");
+            assert_eq!(taken_back > 0, least < 20, "the limit that the documentation names");
+        }
+    });
+}
+
+/// A disk that loses what was written since the last sync that it did, and a kernel that does not know: it has the pages
+/// still, and takes them for written.
+struct Losing {
+    path: PathBuf,
+    state: Mutex<Lost>,
+}
+
+#[derive(Default)]
+struct Lost {
+    /// Fails at this sync.
+    sync: Option<u64>,
+    syncs: u64,
+    /// What the disk has, as far as the kernel was told the truth.
+    disk: Vec<u8>,
+    written: Vec<Event>,
+}
+
+impl Lost {
+    fn settle(&mut self) {
+        for event in self.written.drain(..) {
+            match event {
+                Event::SetLen(len) => self.disk.resize(usize::try_from(len).unwrap(), 0),
+                Event::Write(offset, data) => {
+                    let start = usize::try_from(offset).unwrap();
+                    self.disk.resize(self.disk.len().max(start + data.len()), 0);
+                    self.disk[start..start + data.len()].copy_from_slice(&data);
+                }
+                Event::Sync | Event::Acknowledged(_) => {}
+            }
+        }
+    }
+}
+
+impl DiskHook for Losing {
+    fn before(&self, act: &DiskAct<'_>) -> io::Result<()> {
+        let mut state = self.state.lock().unwrap();
+        match *act {
+            DiskAct::SetLen(len) => state.written.push(Event::SetLen(len)),
+            DiskAct::Write(offset, data) => state.written.push(Event::Write(offset, data.to_vec())),
+            DiskAct::Sync => {
+                state.syncs += 1;
+                if state.sync == Some(state.syncs) {
+                    state.written.clear();
+                    return Err(io::Error::from_raw_os_error(EIO));
+                }
+                state.settle();
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&self) {
+        fs::write(&self.path, &self.state.lock().unwrap().disk).unwrap();
+    }
+}
+
+#[test]
+fn what_a_failed_sync_left_in_the_kernel_s_memory_is_not_built_upon() {
+    run(async {
+        let mut failed = 0;
+        for sync in 1..20 {
+            let directory = memory();
+            let first = directory.path().join("first");
+            open(&first).await.unwrap().close().await.unwrap();
+            let path = first.join("store.redb");
+            let disk = fs::read(&path).unwrap();
+            let losing = Arc::new(Losing { path: path.clone(), state: Mutex::default() });
+            *losing.state.lock().unwrap() = Lost { sync: Some(sync), disk, ..Lost::default() };
+            let mut acknowledged = BTreeSet::new();
+            for round in 0..2 {
+                let Ok(store) = EmbeddedStore::open(&first, hooked(losing.clone())).await else {
+                    failed += 1;
+                    continue;
+                };
+                if let Ok(leadership) = store.campaign(&Candidate::new("m1")).await {
+                    for n in round * 5..round * 5 + 5 {
+                        match store.commit(&leadership, pair(n)).await {
+                            Ok(_) => acknowledged.insert(n),
+                            Err(_) => break,
+                        };
+                    }
+                }
+                failed += u64::from(store.load(&Prefix::all()).await.is_err());
+                drop(store.close().await);
+            }
+            // The power goes: what the disk has is all there is.
+            let crashed = directory.path().join("crashed");
+            fs::create_dir(&crashed).unwrap();
+            fs::write(crashed.join("store.redb"), &losing.state.lock().unwrap().disk).unwrap();
+            let store = open(&crashed).await.unwrap_or_else(|error| panic!("sync {sync}: {error}"));
+            let found = pairs(&store).await;
+            assert!(found.is_superset(&acknowledged), "sync {sync}: {acknowledged:?}, found {found:?}");
+        }
+        assert!(failed > 10, "only {failed} faults were met");
+    });
+}
+
+/// Which directories were made durable; fails at the n-th of them.
+#[derive(Default)]
+struct Directories {
+    fails_at: Option<usize>,
+    synced: Mutex<Vec<PathBuf>>,
+}
+
+impl DiskHook for Directories {
+    fn before(&self, _: &DiskAct<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn before_sync_of(&self, directory: &Path) -> io::Result<()> {
+        let mut synced = self.synced.lock().unwrap();
+        synced.push(directory.to_owned());
+        if Some(synced.len()) == self.fails_at { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn every_directory_that_holds_the_store_s_name_is_durable_before_it_is_used() {
+    run(async {
+        let above = memory();
+        let expected = |last: &Path| -> Vec<PathBuf> { last.ancestors().map(Path::to_owned).collect() };
+        for fails_at in 1..=3 {
+            let directory = above.path().join(format!("{fails_at}/state/store"));
+            let hook = Arc::new(Directories { fails_at: Some(fails_at), ..Directories::default() });
+            let error = EmbeddedStore::open(&directory, hooked(hook.clone())).await.unwrap_err();
+            assert!(error.to_string().contains("cannot sync the directory"), "{error}");
+            // All of them exist by now, and none is known to be durable.
+            let hook = Arc::new(Directories::default());
+            let store = EmbeddedStore::open(&directory, hooked(hook.clone())).await.unwrap();
+            assert_eq!(*hook.synced.lock().unwrap(), expected(&directory));
+            store.close().await.unwrap();
+        }
+        // In the working directory, whose name is empty.
+        let here = tempfile::tempdir_in(".").unwrap();
+        let name = Path::new(here.path().file_name().unwrap());
+        let hook = Arc::new(Directories::default());
+        EmbeddedStore::open(name, hooked(hook.clone())).await.unwrap().close().await.unwrap();
+        assert_eq!(*hook.synced.lock().unwrap(), [name, Path::new(".")]);
+    });
+}
+
 /// Counts syncs, and lets none of them pass before it may.
 #[derive(Default)]
 struct Slow {
@@ -395,6 +591,90 @@ fn all_that_waits_for_a_slow_disk_shares_one_sync_and_nothing_is_acknowledged_be
         // Those that the writer took before the last was queued have a group of their own.
         let syncs = slow.syncs.load(Ordering::SeqCst) - syncs;
         assert!((1..=2).contains(&syncs), "{syncs} syncs");
+        store.close().await.unwrap();
+    });
+}
+
+/// Yields until the disk is asked for its n-th sync, which the gate holds up.
+async fn syncing(slow: &Slow, syncs: u64) {
+    while slow.syncs.load(Ordering::SeqCst) < syncs {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[test]
+fn every_close_returns_when_the_store_is_free_and_not_before() {
+    let slow = Arc::new(Slow::default());
+    let directory = memory();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = EmbeddedStore::open(directory.path(), hooked(slow.clone())).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        store.campaign(&Candidate::new("m1")).await.unwrap();
+        let syncs = slow.syncs.load(Ordering::SeqCst);
+        let gate = slow.gate.lock().await;
+        let close = || {
+            let store = store.clone();
+            tokio::spawn(async move { store.close().await })
+        };
+        let first = close();
+        syncing(&slow, syncs + 1).await;
+        let second = close();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!first.is_finished() && !second.is_finished(), "the file is not closed yet");
+        drop(gate);
+        second.await.unwrap().unwrap();
+        open(directory.path()).await.unwrap().close().await.unwrap();
+        first.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_candidacy_whose_future_is_dropped_is_given_up() {
+    let slow = Arc::new(Slow::default());
+    let directory = memory();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = EmbeddedStore::open(directory.path(), hooked(slow.clone())).await.unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let view = store.observe_leader();
+        let old = store.campaign(&Candidate::new("old")).await.unwrap();
+        let campaign = || {
+            let store = store.clone();
+            tokio::spawn(async move { store.campaign(&Candidate::new("new")).await.map(drop) })
+        };
+        // Behind a commit that waits for the disk: it is still queued when it is dropped, and never stands.
+        let syncs = slow.syncs.load(Ordering::SeqCst);
+        let gate = slow.gate.lock().await;
+        let commit = tokio::spawn({
+            let (store, old) = (store.clone(), old.clone());
+            async move { store.commit(&old, pair(0)).await }
+        });
+        syncing(&slow, syncs + 1).await;
+        let queued = campaign();
+        tokio::task::yield_now().await;
+        queued.abort();
+        assert!(queued.await.unwrap_err().is_cancelled());
+        drop(gate);
+        commit.await.unwrap().unwrap();
+        store.commit(&old, Batch::new()).await.unwrap();
+        assert_eq!(*view.borrow(), LeaderView::Led(old.leader().clone()));
+        // While the disk writes it down: it is won, and nobody has it.
+        let syncs = slow.syncs.load(Ordering::SeqCst);
+        let gate = slow.gate.lock().await;
+        let won = campaign();
+        syncing(&slow, syncs + 1).await;
+        won.abort();
+        assert!(won.await.unwrap_err().is_cancelled());
+        drop(gate);
+        let refused = store.commit(&old, Batch::new()).await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotLeading { .. }), "{refused}");
+        assert_eq!(*view.borrow(), LeaderView::Vacant);
+        let next = store.campaign(&Candidate::new("next")).await.unwrap();
+        assert_eq!(next.epoch().get(), old.epoch().get() + 2, "the epoch stays raised");
+        store.commit(&next, pair(1)).await.unwrap();
         store.close().await.unwrap();
     });
 }
