@@ -42,7 +42,7 @@ pub struct Used {
     pub resources: Resources,
 }
 
-/// How long a framework does not want to see again what it left.
+/// How long a framework does not want to see again what it left: for one cycle at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter(Duration);
 

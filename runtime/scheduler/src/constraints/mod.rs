@@ -55,7 +55,8 @@ pub enum Operator {
     Is(String),
 }
 
-/// A regular expression that must match the whole value.
+/// A regular expression that must match the whole value: Java's, as Marathon takes them, but for look-around and
+/// back-references, which [`parse`] refuses.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
