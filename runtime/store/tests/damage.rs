@@ -1,6 +1,5 @@
 //! Disks that rot, and files of others.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
-#![expect(clippy::panic, reason = "a test may stop at the first surprise")]
 
 mod common;
 

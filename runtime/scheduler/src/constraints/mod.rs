@@ -89,7 +89,7 @@ impl fmt::Display for Constraint {
 }
 
 /// Whether one more instance may go to `candidate` while the others of its app are on `placed`, first one first, and
-/// `target` is how many instances the app is to have. Counts `placed` anew: for many candidates keep [`tally`]'s counts
+/// `target` is how many instances the app is to have. Counts `placed` anew: for many candidates keep [`tally()`]'s counts
 /// and ask [`check_tallied`].
 ///
 /// # Errors
@@ -112,7 +112,7 @@ pub fn tally<'h>(constraints: &[Constraint], placed: impl IntoIterator<Item = &'
     tallies
 }
 
-/// As [`check`], with the [`tally`] of the same constraints: its cost does not grow with the instances.
+/// As [`check`], with the [`tally()`] of the same constraints: its cost does not grow with the instances.
 ///
 /// # Errors
 /// The first constraint that turns the candidate away.
