@@ -12,7 +12,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use standing::{Key, Standing};
 
-use crate::ids::OfferId;
 use crate::resources::Scalars;
 use crate::role::Role;
 use crate::slab::Slab;
@@ -55,8 +54,6 @@ pub(crate) struct Client {
     pub(crate) suppressed: bool,
     /// Offers it has, and agents on which it uses something.
     pub(crate) uses: usize,
-    /// Offers it has.
-    pub(crate) offers: BTreeSet<OfferId>,
     came: u64,
     standing: Standing,
 }
@@ -195,7 +192,6 @@ impl Tree {
             listed: false,
             suppressed: false,
             uses: 0,
-            offers: BTreeSet::new(),
             came: self.came,
             standing: Standing::default(),
         })

@@ -21,6 +21,11 @@ pub struct State {
     pub(crate) frameworks: Slab<Framework>,
     pub(crate) framework_index: HashMap<FrameworkId, usize>,
     pub(crate) offers: BTreeMap<OfferId, Outstanding>,
+    /// Offers by client, for when all of a client's are wanted. To sort each one in would slow every cycle down: new ones
+    /// wait in `unsorted` until someone asks.
+    pub(crate) by_client: BTreeSet<(usize, OfferId)>,
+    /// Client and offer; some have been answered since.
+    pub(crate) unsorted: Vec<(usize, OfferId)>,
     pub(crate) last_offer: u64,
     pub(crate) tree: Tree,
     pub(crate) filters: Filters,

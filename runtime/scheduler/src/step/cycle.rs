@@ -57,6 +57,7 @@ pub(super) fn run(state: &mut State, now: Duration, actions: &mut Vec<Action>) {
             actions.push(offer(state, at, client, resources));
         }
     }
+    state.forget_answered();
 }
 
 /// Enters an offer into the books.
@@ -64,9 +65,8 @@ fn offer(state: &mut State, agent: usize, client: usize, resources: Resources) -
     state.last_offer += 1;
     let id = OfferId(state.last_offer);
     state.tree.hold(client, &resources.scalars(), true);
-    let whose = &mut state.tree.clients[client];
-    whose.uses += 1;
-    whose.offers.insert(id);
+    state.tree.clients[client].uses += 1;
+    state.unsorted.push((client, id));
     state.agents[agent].offers.push(id);
     let outstanding = Outstanding { client, agent, resources: Arc::new(resources) };
     let shown = state.show(id, &outstanding);
