@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::ranges::Ranges;
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, ScalarError};
 use crate::text::{Piece, TextError, TextProblem, Value, show_set};
 
 /// One attribute's value.
@@ -74,11 +74,18 @@ impl fmt::Display for Attributes {
 impl FromStr for Attributes {
     type Err = TextError;
 
-    /// Mesos' form. A value that reads as a number is one; the name ends at the first colon.
+    /// Mesos' form. A value that reads as a number is one, up to [`Scalar::LIMIT`]; the name ends at the first colon.
     fn from_str(text: &str) -> Result<Attributes, TextError> {
         let attribute = |item: Piece<'_>| {
             let (name, value) = item.split_once(':').ok_or_else(|| item.error(TextProblem::NoColon))?;
-            let value = match value.value()? {
+            let parsed = match value.value() {
+                // Digits that name something, such as a serial number, are no amount.
+                Err(TextError { problem: TextProblem::Scalar(ScalarError::TooLarge(_)), .. }) => {
+                    Value::Text(value.text.to_owned())
+                }
+                parsed => parsed?,
+            };
+            let value = match parsed {
                 Value::Text(text) => Attribute::Text(text),
                 Value::Scalar(scalar) => Attribute::Scalar(scalar),
                 Value::Ranges(ranges) => Attribute::Ranges(ranges),
@@ -105,6 +112,7 @@ mod tests {
             ("version:1.2.3;image:a:b", "version:1.2.3;image:a:b"),
             ("", ""),
             ("rack:r1;", "rack:r1"),
+            ("serial:20261122143500;n:1e99", "serial:20261122143500;n:1e99"),
         ] {
             assert_eq!(text.parse::<Attributes>().unwrap().to_string(), shown, "{text}");
         }

@@ -42,7 +42,7 @@ pub struct Used {
     pub resources: Resources,
 }
 
-/// How long a framework does not want to see again what it left.
+/// How long a framework does not want to see again what it left: for one cycle at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter(Duration);
 
@@ -72,7 +72,8 @@ impl Filter {
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A framework subscribed, for the first time or again: it is active, its filters are gone.
+    /// A framework subscribed, for the first time or again: it is active, its filters are gone, and offers that it still
+    /// had are rescinded.
     FrameworkAdded(FrameworkInfo),
     /// A framework changed its roles. Offers for roles it left are rescinded.
     FrameworkUpdated(FrameworkInfo),
@@ -87,7 +88,8 @@ pub enum Event {
         /// What is in use on it.
         used: Vec<Used>,
     },
-    /// An agent has other resources, attributes or another name. Its offers are rescinded.
+    /// An agent has other resources, attributes or another name. Its offers are rescinded; filters about it are gone
+    /// when anything but its resources changed.
     AgentUpdated(AgentInfo),
     /// An agent is gone with all that ran on it.
     AgentRemoved(AgentId),

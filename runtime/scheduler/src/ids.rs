@@ -52,6 +52,12 @@ name!(
     AgentId
 );
 
+impl AsRef<AgentId> for AgentId {
+    fn as_ref(&self) -> &AgentId {
+        self
+    }
+}
+
 /// An offer's number: one more than that of the offer before. The master puts its own id before it on the wire,
 /// so that offers of different masters differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

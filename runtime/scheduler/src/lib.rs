@@ -37,7 +37,7 @@ pub use host::Host;
 pub use ids::{AgentId, FrameworkId, OfferId};
 pub use ranges::{Range, Ranges};
 pub use resources::{Bundle, Missing, Resources, Scalars};
-pub use role::{Role, RoleError};
+pub use role::{MAX_ROLE_BYTES, MAX_ROLE_PARTS, Role, RoleError};
 pub use scalar::{Scalar, ScalarError};
 pub use state::{Agent, Schedule, State};
 pub use step::step;

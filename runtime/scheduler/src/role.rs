@@ -7,11 +7,17 @@ use std::sync::{Arc, LazyLock};
 /// The role `*`, shared.
 static STAR: LazyLock<Role> = LazyLock::new(|| Role("*".into()));
 
+/// The longest role, in bytes.
+pub const MAX_ROLE_BYTES: usize = 255;
+
+/// The most parts of a role: those who follow it from part to part need bounded room.
+pub const MAX_ROLE_PARTS: usize = 16;
+
 /// A role: `*`, or one or more components such as `eng/web`, whose parent is `eng`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Role(Arc<str>);
 
-/// Why a text is no role (Mesos' rules).
+/// Why a text is no role (Mesos' rules, and two limits of ours).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoleError {
     /// Nothing, or nothing between two slashes.
@@ -24,6 +30,22 @@ pub enum RoleError {
         role: String,
         /// The part of it.
         part: String,
+    },
+    /// More than [`MAX_ROLE_BYTES`].
+    #[error("role `{begin}…` has {bytes} bytes, {MAX_ROLE_BYTES} at most are possible")]
+    TooLong {
+        /// Its first characters.
+        begin: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// More than [`MAX_ROLE_PARTS`].
+    #[error("role `{role}` has {parts} parts, {MAX_ROLE_PARTS} at most are possible")]
+    TooDeep {
+        /// The whole text.
+        role: String,
+        /// How many parts it has.
+        parts: usize,
     },
     /// A part that begins with `-`.
     #[error("role `{0}` has a part that begins with `-`")]
@@ -79,7 +101,15 @@ impl FromStr for Role {
         if text == "*" {
             return Ok(Role::star());
         }
+        if text.len() > MAX_ROLE_BYTES {
+            let begin = text.chars().take(32).collect();
+            return Err(RoleError::TooLong { begin, bytes: text.len() });
+        }
         let role = || text.to_owned();
+        let parts = text.split('/').count();
+        if parts > MAX_ROLE_PARTS {
+            return Err(RoleError::TooDeep { role: role(), parts });
+        }
         for part in text.split('/') {
             if part.is_empty() {
                 return Err(RoleError::Empty(role()));
@@ -123,5 +153,16 @@ mod tests {
             assert!(text.parse::<Role>().is_err(), "{text}");
         }
         assert!(role("*").is_star());
+    }
+
+    #[test]
+    fn a_role_is_bounded_in_length_and_depth() {
+        assert!("a".repeat(MAX_ROLE_BYTES).parse::<Role>().is_ok());
+        let long = "é".repeat(MAX_ROLE_BYTES).parse::<Role>().unwrap_err().to_string();
+        assert!(long.contains("has 510 bytes, 255 at most") && long.len() < 200, "{long}");
+        let deep = |parts| vec!["a"; parts].join("/").parse::<Role>();
+        assert!(deep(MAX_ROLE_PARTS).is_ok());
+        let parts = MAX_ROLE_PARTS + 1;
+        assert!(matches!(deep(parts), Err(RoleError::TooDeep { parts: found, .. }) if found == parts));
     }
 }

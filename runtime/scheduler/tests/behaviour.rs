@@ -287,3 +287,63 @@ fn refuse_seconds_have_a_default_and_a_cap() {
         assert_eq!(Filter::from_seconds(given).duration().as_secs_f64(), seconds, "{given:?}");
     }
 }
+
+#[test]
+fn an_agent_that_changes_its_place_is_offered_again_to_those_who_refused_it() {
+    let mut pool = Pool::new(&["cpus:4"], &[("f", "*")]);
+    let offer = pool.cycle().remove(0);
+    pool.decline(&offer, Filter::MAX);
+    let host = |attributes: &str| Host { attributes: attributes.parse().unwrap(), ..Host::default() };
+    let update =
+        |host: Host| Event::AgentUpdated(AgentInfo { id: "a0".into(), host, total: resources("cpus:4") });
+    assert_eq!(pool.step(update(Host::default())), []);
+    assert_eq!(pool.later(1.0), [] as [&str; 0], "nothing has changed");
+    assert_eq!(pool.step(update(host("rack:r1"))), []);
+    assert_eq!(pool.later(1.0), ["f * a0 cpus:4"]);
+}
+
+#[test]
+fn a_framework_that_subscribes_again_does_not_keep_offers_of_its_connection_before() {
+    let mut pool = Pool::new(&["cpus:4"; 2], &[("f", "a b")]);
+    let offers = pool.cycle();
+    let again = pool.step(Event::FrameworkAdded(info("f", "a b")));
+    assert_eq!(rescinded(&again), offers.iter().map(|offer| offer.id.0).collect::<Vec<_>>());
+    assert_eq!(pool.cycle().len(), 2);
+}
+
+#[test]
+fn a_filter_that_ends_before_the_next_cycle_hides_what_was_refused_in_that_one() {
+    let mut pool = Pool::new(&["cpus:4"], &[("f", "*")]);
+    let offer = pool.cycle().remove(0);
+    pool.decline(&offer, Filter::from_seconds(Some(0.5)));
+    assert_eq!(pool.later(1.0), [] as [&str; 0]);
+    assert_eq!(pool.later(0.0), ["f * a0 cpus:4"]);
+    // Also when a longer one of before that hides the same has ended by then.
+    let mut pool = Pool::new(&["cpus:4"], &[("f", "*")]);
+    let offer = pool.cycle().remove(0);
+    pool.accept(&[&offer], "cpus:1", Filter::from_seconds(Some(10.0)));
+    assert_eq!(pool.later(9.0), [] as [&str; 0]);
+    let (framework, role, agent) = (offer.framework, offer.role, offer.agent);
+    pool.step(Event::Recovered { framework, role, agent, resources: resources("cpus:1") });
+    let offer = pool.cycle().remove(0);
+    pool.accept(&[&offer], "cpus:2", Filter::from_seconds(Some(0.5)));
+    assert_eq!(pool.later(2.0), [] as [&str; 0]);
+    assert_eq!(pool.later(0.0), ["f * a0 cpus:2"]);
+}
+
+#[test]
+fn a_role_that_nobody_is_in_any_more_is_forgotten_with_those_above_it() {
+    let mut pool = Pool::new(&["cpus:4"], &[("f", "*"), ("g", "a/b/c")]);
+    let roles = |pool: &Pool| pool.state.shares().map(|(role, _)| role.to_string()).collect::<Vec<_>>();
+    assert_eq!(roles(&pool), ["*", "a", "a/b", "a/b/c"]);
+    pool.step(Event::WeightSet { role: role("a"), weight: 2.0 });
+    pool.step(Event::FrameworkUpdated(info("g", "x/y")));
+    assert_eq!(roles(&pool), ["*", "a", "x", "x/y"], "one with a weight stays");
+    pool.step(Event::WeightSet { role: role("a"), weight: 1.0 });
+    pool.step(Event::WeightSet { role: role("z/z"), weight: 1.0 });
+    pool.step(Event::FrameworkRemoved("g".into()));
+    assert_eq!(roles(&pool), ["*"]);
+    pool.step(Event::FrameworkAdded(info("h", "n/m")));
+    pool.step(Event::FrameworkAdded(info("i", "a")));
+    assert_eq!(roles(&pool), ["*", "n", "n/m", "a"]);
+}

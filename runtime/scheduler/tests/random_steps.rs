@@ -75,7 +75,8 @@ fn framework_info(random: &mut Random) -> FrameworkInfo {
 
 fn agent_info(random: &mut Random) -> AgentInfo {
     let total = random.one(&TOTALS).parse().unwrap();
-    AgentInfo { id: agent(random), host: Host::default(), total }
+    let hostname = (*random.one(&["h1", "h2"])).to_owned();
+    AgentInfo { id: agent(random), host: Host { hostname, ..Host::default() }, total }
 }
 
 fn filter(random: &mut Random) -> Filter {

@@ -99,8 +99,9 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
-    /// The engine failed while it wrote: what was to be committed may be there or not, wholly in either case. Reopen the
-    /// store and look.
+    /// The engine failed while it wrote: what was to be committed may be there or not, wholly in either case. Open the
+    /// store again and look: opening first has the kernel forget what it holds of the file, since after a failed sync that
+    /// may be more than the disk has.
     #[error("{place}: the store failed while it wrote: the commit may be there or not; open the store again")]
     Unknown {
         /// The file.

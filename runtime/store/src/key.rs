@@ -1,5 +1,6 @@
 //! Where a value lies: slash paths without surprises.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use thiserror::Error;
@@ -140,6 +141,13 @@ fn malformed(segment: &str) -> Option<&'static str> {
 
 fn reserved(segment: &str) -> Option<&'static str> {
     segment.starts_with('@').then_some("begins with @, which the store keeps for itself")
+}
+
+/// Keys have the order of their texts.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl fmt::Display for Key {

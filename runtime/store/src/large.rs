@@ -6,13 +6,14 @@
 //!  <root>/@<epoch>-<n>/<key>       the entries of a version
 //! ```
 //!
-//! A version whose writer was cut off is never pointed to. Its leader is gone, since a version's name begins with the epoch
-//! of its writer; the next one removes it with [`collect`] when it has loaded the store. Works over any [`Store`].
+//! A version whose writer was cut off, failed or was dropped is never pointed to. [`collect`] removes it: those of earlier
+//! reigns, whose leaders are gone, and those of this reign that no call is writing any more. Works over any [`Store`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::batch::Op;
 use crate::{Batch, Condition, Epoch, Key, KeyError, Leadership, Prefix, Snapshot, Stamp, Store, StoreError};
@@ -23,7 +24,7 @@ pub type Content = BTreeMap<Key, Vec<u8>>;
 const CURRENT: &str = "current";
 
 /// Names a version: the reign that wrote it, and a count within this process, which alone has that reign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Version {
     epoch: Epoch,
     count: u64,
@@ -51,6 +52,27 @@ impl FromStr for Version {
             Some(Self { epoch: Epoch::new(epoch.parse().ok()?), count: count.parse().ok()? })
         };
         parse().ok_or(())
+    }
+}
+
+/// A version that a call of this process is writing, as long as this lives: also a call whose future is dropped ends.
+struct InFlight(Version);
+
+impl InFlight {
+    fn new(version: Version) -> Self {
+        Self::all().insert(version);
+        Self(version)
+    }
+
+    fn all() -> MutexGuard<'static, BTreeSet<Version>> {
+        static ALL: Mutex<BTreeSet<Version>> = Mutex::new(BTreeSet::new());
+        ALL.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        Self::all().remove(&self.0);
     }
 }
 
@@ -95,6 +117,7 @@ pub async fn write(
     with: Batch,
 ) -> Result<Stamp, StoreError> {
     let version = Version::new(leadership.epoch());
+    let _writing = InFlight::new(version);
     let home = root.own(version)?;
     let new = Pointer { version, entries: content.len() };
     let ops = content
@@ -194,25 +217,38 @@ pub fn read<'a>(snapshot: &'a Snapshot, root: &Key) -> Result<Option<BTreeMap<Ke
     Ok(Some(content))
 }
 
-/// The keys in `snapshot` of versions that nothing points to and nobody can finish: their writers' reigns ended before
-/// `epoch`. Roots whose pointer the snapshot does not cover are left alone.
+/// The keys in `snapshot` of versions that nothing points to and nobody will finish: their writers' reigns ended before
+/// `epoch`, or they are of this one and no call of this process is writing them. Roots whose pointer the snapshot does not
+/// cover are left alone. Only [`collect`] removes them safely, since the pointer may have moved since the snapshot.
 pub fn orphans(snapshot: &Snapshot, epoch: Epoch) -> Vec<Key> {
-    let orphan = |key: &&Key| {
-        let Some((root, version)) = version_of(key) else { return false };
-        let Ok(pointer) = pointer(&root) else { return false };
-        if version.epoch >= epoch || !snapshot.prefix.covers(&pointer) {
-            return false;
+    by_root(snapshot, epoch).into_values().flatten().collect()
+}
+
+fn by_root(snapshot: &Snapshot, epoch: Epoch) -> BTreeMap<Key, Vec<Key>> {
+    let writing = InFlight::all().clone();
+    let mut orphans: BTreeMap<Key, Vec<Key>> = BTreeMap::new();
+    for key in snapshot.entries.keys() {
+        let Some((root, version)) = version_of(key) else { continue };
+        let Ok(pointer) = pointer(&root) else { continue };
+        let may_finish = version.epoch > epoch || writing.contains(&version);
+        if may_finish || !snapshot.prefix.covers(&pointer) {
+            continue;
         }
-        match snapshot.get(&pointer) {
+        let orphan = match snapshot.get(&pointer) {
             None => true,
             // One that cannot be read is damage for `read` to tell: nothing is removed.
             Some(bytes) => Pointer::parse(bytes).is_some_and(|current| current.version != version),
+        };
+        if orphan {
+            orphans.entry(root).or_default().push(key.clone());
         }
-    };
-    snapshot.entries.keys().filter(orphan).cloned().collect()
+    }
+    orphans
 }
 
-/// Removes the [`orphans`] of a snapshot; for a new leader that has just loaded. Answers how many keys they were.
+/// Removes the [`orphans`] of a snapshot of this reign: for a new leader that has just loaded, and for one that wants to be rid
+/// of what calls left that failed or were dropped. Below a root whose pointer has moved since the snapshot nothing is
+/// removed. Answers how many keys they were.
 ///
 /// # Errors
 /// As of a commit. What was removed until then is removed.
@@ -221,9 +257,23 @@ pub async fn collect(
     leadership: &Leadership,
     snapshot: &Snapshot,
 ) -> Result<usize, StoreError> {
-    let keys = orphans(snapshot, leadership.epoch());
-    let count = keys.len();
-    delete(store, leadership, keys).await?;
+    let mut count = 0;
+    for (root, keys) in by_root(snapshot, leadership.epoch()) {
+        let pointer = pointer(&root)?;
+        // A flip that was queued when its caller was dropped may still happen, and make of an orphan what is read.
+        let unmoved = match snapshot.entries.get(&pointer) {
+            Some(entry) => Condition::At(entry.modified),
+            None => Condition::Absent,
+        };
+        for batch in Batch::split(keys.into_iter().map(|key| (key, Op::Delete))) {
+            let deletes = batch.len();
+            match store.commit(leadership, batch.require(pointer.clone(), unmoved)).await {
+                Ok(_) => count += deletes,
+                Err(StoreError::Precondition { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
     Ok(count)
 }
 
@@ -269,14 +319,17 @@ mod tests {
     ];
 
     #[test]
-    fn orphans_are_what_nothing_points_to_and_an_earlier_reign_wrote() {
+    fn orphans_are_what_nothing_points_to_and_nobody_is_writing() {
+        let writing = InFlight::new("5-0".parse().unwrap());
         let names = |prefix, epoch| -> Vec<String> {
             let keys = orphans(&snapshot(prefix, &ENTRIES), Epoch::new(epoch));
             keys.iter().map(ToString::to_string).collect()
         };
         assert_eq!(names(Prefix::all(), 5), ["a/@3-0/x", "b/@2-7/y/z"]);
-        assert_eq!(names(Prefix::all(), 6), ["a/@3-0/x", "a/@5-0/x", "b/@2-7/y/z"]);
-        assert_eq!(names(Prefix::all(), 2), [""; 0]);
+        drop(writing);
+        assert_eq!(names(Prefix::all(), 5), ["a/@3-0/x", "a/@5-0/x", "b/@2-7/y/z"]);
+        assert_eq!(names(Prefix::all(), 4), ["a/@3-0/x", "b/@2-7/y/z"], "of a later reign");
+        assert_eq!(names(Prefix::all(), 1), [""; 0]);
         let inside = Prefix::below(&Key::stored("a/@4-1").unwrap());
         assert_eq!(names(inside, 6), [""; 0], "a live version is no orphan for want of its pointer");
     }

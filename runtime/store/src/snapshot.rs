@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 
 use crate::{Key, Prefix, Revision, Stamp};
 
@@ -41,12 +42,9 @@ impl Snapshot {
     /// The entries below `key`, in the order of the keys.
     pub fn below<'a>(&'a self, key: &Key) -> impl Iterator<Item = (&'a Key, &'a Entry)> {
         let part = Prefix::below(key);
+        // Not from `key` itself: between it and what is below it lie neighbours such as `web-1` of `web`.
         self.entries
-            .range(key.clone()..)
-            .skip_while({
-                let part = part.clone();
-                move |(key, _)| key.as_str() < part.start()
-            })
+            .range::<str, _>((Bound::Included(part.start()), Bound::Unbounded))
             .take_while(move |(key, _)| part.covers(key))
     }
 }

@@ -1,58 +1,27 @@
-//! Disks that fill up, fail, lose power or rot.
+//! Disks that fill up, fail or lose power.
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![expect(clippy::panic, reason = "a test may stop at the first surprise")]
+
+mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use common::{memory, open, pair, pairs};
 use store::suite::{Rng, run};
 use store::{
-    Batch, Candidate, DiskAct, DiskHook, EmbeddedStore, Key, LeaderView, Options, Outcome, Prefix, Store,
-    StoreError,
+    Candidate, DiskAct, DiskHook, EmbeddedStore, LeaderView, Options, Outcome, Prefix, Store, StoreError,
 };
 
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
-fn key(text: impl Into<String>) -> Key {
-    Key::new(text).unwrap()
-}
-
-/// In memory where there is such a place: here the faults are ours, and waiting for a real disk shows nothing.
-fn memory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
-}
-
-async fn open(directory: &Path) -> Result<EmbeddedStore, StoreError> {
-    EmbeddedStore::open(directory, Options::default()).await
-}
-
 fn hooked(hook: Arc<dyn DiskHook>) -> Options {
     Options { hook: Some(hook), ..Options::default() }
-}
-
-/// Commit `n` writes a pair; the value is long enough that the file has to grow.
-fn pair(n: u64) -> Batch {
-    let value = vec![u8::try_from(n % 251).unwrap(); 30_000];
-    Batch::new().put(key(format!("left/{n}")), value.clone()).put(key(format!("right/{n}")), value)
-}
-
-/// The pairs that are there. None of them is a half.
-async fn pairs(store: &dyn Store) -> BTreeSet<u64> {
-    let loaded = store.load(&Prefix::all()).await.unwrap();
-    let side = |side: &str| -> BTreeSet<u64> {
-        loaded.below(&key(side)).map(|(key, _)| key.name().unwrap().parse().unwrap()).collect()
-    };
-    assert_eq!(side("left"), side("right"));
-    for n in side("left") {
-        assert!(loaded.get(&key(format!("left/{n}"))) == loaded.get(&key(format!("right/{n}"))));
-    }
-    side("left")
 }
 
 /// Fails from the n-th change of the file on, for so many changes.
@@ -244,157 +213,143 @@ fn power_that_goes_at_any_moment_takes_nothing_acknowledged_with_it() {
     });
 }
 
-/// A closed store with content, and where its file is.
-async fn filled(directory: &Path) -> PathBuf {
-    let store = open(directory).await.unwrap();
-    let leadership = store.campaign(&Candidate::new("m1")).await.unwrap();
-    for n in 0..20 {
-        store.commit(&leadership, pair(n)).await.unwrap();
-    }
-    store.close().await.unwrap();
-    directory.join("store.redb")
+/// A disk that loses what was written since the last sync that it did, and a kernel that does not know: it has the pages
+/// still, and takes them for written.
+struct Losing {
+    path: PathBuf,
+    state: Mutex<Lost>,
 }
 
-#[test]
-fn a_damaged_file_is_refused_by_name_and_left_as_it_is() {
-    run(async {
-        let directory = memory();
-        let directory = directory.path().join("store");
-        let path = filled(&directory).await;
-        let sound = fs::read(&path).unwrap();
-        let pages = sound.len() / 4096;
-        let mut rng = Rng::new(4);
-        let mut damages: Vec<(String, Vec<u8>)> = vec![
-            ("empty".into(), vec![]),
-            ("text".into(), b"not a database\n".repeat(2000)),
-            ("zeros".into(), vec![0; sound.len()]),
-        ];
-        for _ in 0..20 {
-            let length = rng.index(sound.len());
-            damages.push((format!("cut to {length} bytes"), sound[..length].to_vec()));
-        }
-        for n in 0..200 {
-            let offset = if n < 40 { rng.index(512) } else { rng.index(sound.len()) };
-            let mut damaged = sound.clone();
-            damaged[offset] ^= 1 << rng.below(8);
-            damages.push((format!("a bit at {offset}"), damaged));
-        }
-        for _ in 0..100 {
-            let page = rng.index(pages);
-            let mut damaged = sound.clone();
-            damaged[page * 4096..(page + 1) * 4096].fill(0);
-            damages.push((format!("page {page} of zeros"), damaged));
-        }
-        let mut refused = 0;
-        for (what, damaged) in damages {
-            fs::write(&path, &damaged).unwrap();
-            match open(&directory).await {
-                Err(error) => {
-                    let message = error.to_string();
-                    assert!(matches!(error, StoreError::Damaged { .. }), "{what}: {message}");
-                    assert!(message.contains(path.to_str().unwrap()), "{what}: {message}");
-                    assert!(fs::read(&path).unwrap() == damaged, "{what}: the file was changed");
-                    refused += 1;
+#[derive(Default)]
+struct Lost {
+    /// Fails at this sync.
+    sync: Option<u64>,
+    syncs: u64,
+    /// What the disk has, as far as the kernel was told the truth.
+    disk: Vec<u8>,
+    written: Vec<Event>,
+}
+
+impl Lost {
+    fn settle(&mut self) {
+        for event in self.written.drain(..) {
+            match event {
+                Event::SetLen(len) => self.disk.resize(usize::try_from(len).unwrap(), 0),
+                Event::Write(offset, data) => {
+                    let start = usize::try_from(offset).unwrap();
+                    self.disk.resize(self.disk.len().max(start + data.len()), 0);
+                    self.disk[start..start + data.len()].copy_from_slice(&data);
                 }
-                // Where nothing lies, nothing is damaged.
-                Ok(store) => {
-                    assert_eq!(pairs(&store).await, (0..20).collect(), "{what}: opened with less");
-                    store.close().await.unwrap();
-                }
+                Event::Sync | Event::Acknowledged(_) => {}
             }
         }
-        assert!(refused > 100, "only {refused} were noticed");
-    });
+    }
 }
 
-#[test]
-fn a_file_of_a_later_format_or_version_is_refused_and_left_as_it_is() {
-    run(async {
-        let directory = memory();
-        let directory = directory.path().join("store");
-        let path = filled(&directory).await;
-        let older = Options { version: "0.0.9".parse().unwrap(), ..Options::default() };
-        let before = fs::read(&path).unwrap();
-        let error = EmbeddedStore::open(&directory, older).await.unwrap_err().to_string();
-        assert!(error.contains("0.0.9") && error.contains(env!("CARGO_PKG_VERSION")), "{error}");
-        assert!(fs::read(&path).unwrap() == before);
-        let database = redb::Database::open(&path).unwrap();
-        let transaction = database.begin_write().unwrap();
-        let numbers = redb::TableDefinition::<&str, u64>::new("numbers");
-        transaction.open_table(numbers).unwrap().insert("format", 2).unwrap();
-        transaction.commit().unwrap();
-        drop(database);
-        let before = fs::read(&path).unwrap();
-        let error = open(&directory).await.unwrap_err().to_string();
-        assert!(error.contains("format 2") && error.contains("up to 1"), "{error}");
-        assert!(error.contains(path.to_str().unwrap()), "{error}");
-        assert!(fs::read(&path).unwrap() == before);
-    });
-}
-
-#[test]
-fn a_write_that_was_cut_off_leaves_a_file_that_opens_without_a_word() {
-    run(async {
-        let directory = memory();
-        let store = directory.path().join("store");
-        // Half-made by a process that was killed before the first store was there.
-        fs::create_dir(&store).unwrap();
-        let half = fs::File::create(store.join("store.redb.new")).unwrap();
-        half.write_all_at(b"half", 0).unwrap();
-        let opened = open(&store).await.unwrap();
-        assert!(pairs(&opened).await.is_empty());
-        assert!(!store.join("store.redb.new").exists());
-    });
-}
-
-/// Counts syncs, and lets none of them pass before it may.
-#[derive(Default)]
-struct Slow {
-    gate: tokio::sync::Mutex<()>,
-    syncs: AtomicU64,
-}
-
-impl DiskHook for Slow {
+impl DiskHook for Losing {
     fn before(&self, act: &DiskAct<'_>) -> io::Result<()> {
-        if matches!(act, DiskAct::Sync) {
-            self.syncs.fetch_add(1, Ordering::SeqCst);
-            drop(self.gate.blocking_lock());
+        let mut state = self.state.lock().unwrap();
+        match *act {
+            DiskAct::SetLen(len) => state.written.push(Event::SetLen(len)),
+            DiskAct::Write(offset, data) => state.written.push(Event::Write(offset, data.to_vec())),
+            DiskAct::Sync => {
+                state.syncs += 1;
+                if state.sync == Some(state.syncs) {
+                    state.written.clear();
+                    return Err(io::Error::from_raw_os_error(EIO));
+                }
+                state.settle();
+            }
         }
         Ok(())
     }
+
+    fn forget(&self) {
+        fs::write(&self.path, &self.state.lock().unwrap().disk).unwrap();
+    }
 }
 
 #[test]
-fn all_that_waits_for_a_slow_disk_shares_one_sync_and_nothing_is_acknowledged_before_it() {
-    let slow = Arc::new(Slow::default());
-    let directory = memory();
-    // One thread: a task that has yielded has queued its commit.
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
-        let store = EmbeddedStore::open(directory.path(), hooked(slow.clone())).await.unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
-        let leadership = store.campaign(&Candidate::new("m1")).await.unwrap();
-        let syncs = slow.syncs.load(Ordering::SeqCst);
-        let closed = slow.gate.lock().await;
-        let commits: Vec<_> = (0..200)
-            .map(|n| {
-                let (store, leadership) = (store.clone(), leadership.clone());
-                tokio::spawn(async move {
-                    store.commit(&leadership, Batch::new().put(key(format!("k/{n}")), "x")).await
-                })
-            })
-            .collect();
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
+fn what_a_failed_sync_left_in_the_kernel_s_memory_is_not_built_upon() {
+    run(async {
+        let mut failed = 0;
+        for sync in 1..20 {
+            let directory = memory();
+            let first = directory.path().join("first");
+            open(&first).await.unwrap().close().await.unwrap();
+            let path = first.join("store.redb");
+            let disk = fs::read(&path).unwrap();
+            let losing = Arc::new(Losing { path: path.clone(), state: Mutex::default() });
+            *losing.state.lock().unwrap() = Lost { sync: Some(sync), disk, ..Lost::default() };
+            let mut acknowledged = BTreeSet::new();
+            for round in 0..2 {
+                let Ok(store) = EmbeddedStore::open(&first, hooked(losing.clone())).await else {
+                    failed += 1;
+                    continue;
+                };
+                if let Ok(leadership) = store.campaign(&Candidate::new("m1")).await {
+                    for n in round * 5..round * 5 + 5 {
+                        match store.commit(&leadership, pair(n)).await {
+                            Ok(_) => acknowledged.insert(n),
+                            Err(_) => break,
+                        };
+                    }
+                }
+                failed += u64::from(store.load(&Prefix::all()).await.is_err());
+                drop(store.close().await);
+            }
+            // The power goes: what the disk has is all there is.
+            let crashed = directory.path().join("crashed");
+            fs::create_dir(&crashed).unwrap();
+            fs::write(crashed.join("store.redb"), &losing.state.lock().unwrap().disk).unwrap();
+            let store = open(&crashed).await.unwrap_or_else(|error| panic!("sync {sync}: {error}"));
+            let found = pairs(&store).await;
+            assert!(found.is_superset(&acknowledged), "sync {sync}: {acknowledged:?}, found {found:?}");
         }
-        assert!(commits.iter().all(|commit| !commit.is_finished()), "acknowledged before the sync");
-        drop(closed);
-        for commit in commits {
-            commit.await.unwrap().unwrap();
+        assert!(failed > 10, "only {failed} faults were met");
+    });
+}
+
+/// Which directories were made durable; fails at the n-th of them.
+#[derive(Default)]
+struct Directories {
+    fails_at: Option<usize>,
+    synced: Mutex<Vec<PathBuf>>,
+}
+
+impl DiskHook for Directories {
+    fn before(&self, _: &DiskAct<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn before_sync_of(&self, directory: &Path) -> io::Result<()> {
+        let mut synced = self.synced.lock().unwrap();
+        synced.push(directory.to_owned());
+        if Some(synced.len()) == self.fails_at { Err(io::Error::from_raw_os_error(EIO)) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn every_directory_that_holds_the_store_s_name_is_durable_before_it_is_used() {
+    run(async {
+        let above = memory();
+        let expected = |last: &Path| -> Vec<PathBuf> { last.ancestors().map(Path::to_owned).collect() };
+        for fails_at in 1..=3 {
+            let directory = above.path().join(format!("{fails_at}/state/store"));
+            let hook = Arc::new(Directories { fails_at: Some(fails_at), ..Directories::default() });
+            let error = EmbeddedStore::open(&directory, hooked(hook.clone())).await.unwrap_err();
+            assert!(error.to_string().contains("cannot sync the directory"), "{error}");
+            // All of them exist by now, and none is known to be durable.
+            let hook = Arc::new(Directories::default());
+            let store = EmbeddedStore::open(&directory, hooked(hook.clone())).await.unwrap();
+            assert_eq!(*hook.synced.lock().unwrap(), expected(&directory));
+            store.close().await.unwrap();
         }
-        // Those that the writer took before the last was queued have a group of their own.
-        let syncs = slow.syncs.load(Ordering::SeqCst) - syncs;
-        assert!((1..=2).contains(&syncs), "{syncs} syncs");
-        store.close().await.unwrap();
+        // In the working directory, whose name is empty.
+        let here = tempfile::tempdir_in(".").unwrap();
+        let name = Path::new(here.path().file_name().unwrap());
+        let hook = Arc::new(Directories::default());
+        EmbeddedStore::open(name, hooked(hook.clone())).await.unwrap().close().await.unwrap();
+        assert_eq!(*hook.synced.lock().unwrap(), [name, Path::new(".")]);
     });
 }

@@ -1,12 +1,13 @@
 //! Marathon's placement constraints (`interfaces/marathon-v2.md` §5).
 
 mod parse;
+mod tally;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 
 pub use parse::{ConstraintError, ConstraintProblem, parse};
+pub use tally::Tally;
 
 use crate::attributes::Attribute;
 use crate::host::Host;
@@ -41,7 +42,8 @@ pub enum Operator {
     Unique,
     /// All on this value, or without one all on that of the first instance.
     Cluster(Option<String>),
-    /// Spread evenly over so many values; without a number over all that are seen.
+    /// Spread evenly over so many values, as the app's target number of instances divides; without a number over all
+    /// that are seen.
     GroupBy(Option<usize>),
     /// The whole value matches.
     Like(Pattern),
@@ -53,7 +55,8 @@ pub enum Operator {
     Is(String),
 }
 
-/// A regular expression that must match the whole value.
+/// A regular expression that must match the whole value: Java's, as Marathon takes them, but for look-around and
+/// back-references, which [`parse`] refuses.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     text: String,
@@ -85,7 +88,9 @@ impl fmt::Display for Constraint {
     }
 }
 
-/// Whether one more instance may go to `candidate` while the others of its app are on `placed`.
+/// Whether one more instance may go to `candidate` while the others of its app are on `placed`, first one first, and
+/// `target` is how many instances the app is to have. Counts `placed` anew: for many candidates keep [`tally()`]'s counts
+/// and ask [`check_tallied`].
 ///
 /// # Errors
 /// The first constraint that turns the candidate away.
@@ -93,10 +98,34 @@ pub fn check<'c>(
     constraints: &'c [Constraint],
     candidate: &Host,
     placed: &[&Host],
+    target: usize,
 ) -> Result<(), &'c Constraint> {
-    match constraints.iter().find(|constraint| !constraint.allows(candidate, placed)) {
+    check_tallied(constraints, candidate, &tally(constraints, placed.iter().copied()), target)
+}
+
+/// What [`check_tallied`] needs to know of the instances that are there, first one first: a tally for each constraint.
+pub fn tally<'h>(constraints: &[Constraint], placed: impl IntoIterator<Item = &'h Host>) -> Vec<Tally> {
+    let mut tallies: Vec<Tally> = constraints.iter().map(Tally::new).collect();
+    for host in placed {
+        tallies.iter_mut().for_each(|tally| tally.place(host));
+    }
+    tallies
+}
+
+/// As [`check`], with the [`tally()`] of the same constraints: its cost does not grow with the instances.
+///
+/// # Errors
+/// The first constraint that turns the candidate away.
+pub fn check_tallied<'c>(
+    constraints: &'c [Constraint],
+    candidate: &Host,
+    tallies: &[Tally],
+    target: usize,
+) -> Result<(), &'c Constraint> {
+    let mut both = constraints.iter().zip(tallies);
+    match both.find(|(constraint, tally)| !constraint.allows(candidate, tally, target)) {
         None => Ok(()),
-        Some(constraint) => Err(constraint),
+        Some((constraint, _)) => Err(constraint),
     }
 }
 
@@ -126,48 +155,26 @@ impl Field {
 }
 
 impl Constraint {
-    /// Whether this rule alone lets one more instance go to `candidate`.
-    pub fn allows(&self, candidate: &Host, placed: &[&Host]) -> bool {
+    /// Whether this rule alone lets one more instance go to `candidate`; `tally` is of this rule, `target` how many
+    /// instances the app is to have.
+    pub fn allows(&self, candidate: &Host, tally: &Tally, target: usize) -> bool {
         let Some(value) = self.field.value(candidate) else {
             return matches!(self.operator, Operator::Unlike(_));
         };
-        let mut others = placed.iter().filter_map(|host| self.field.value(host));
         match &self.operator {
-            Operator::Unique => others.all(|other| other != value),
+            Operator::Unique => tally.count(&value) == 0,
             Operator::Cluster(Some(wanted)) => value == wanted.as_str(),
-            Operator::Cluster(None) => others.next().is_none_or(|first| first == value),
-            Operator::MaxPer(most) => others.filter(|other| *other == value).count() < *most,
+            Operator::Cluster(None) => tally.first.as_deref().is_none_or(|first| first == value),
+            Operator::MaxPer(most) => tally.count(&value) < *most,
             Operator::Like(pattern) => pattern.whole.is_match(&value),
             Operator::Unlike(pattern) => !pattern.whole.is_match(&value),
             Operator::Is(wanted) => match self.field.scalar(candidate) {
                 Some(scalar) => wanted.parse() == Ok(scalar),
                 None => value == wanted.as_str(),
             },
-            Operator::GroupBy(groups) => {
-                let mut counts: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
-                for other in others {
-                    *counts.entry(other).or_default() += 1;
-                }
-                let here = counts.remove(&value).unwrap_or(0);
-                group_allows(*groups, here, counts.into_values().collect())
-            }
+            Operator::GroupBy(groups) => tally.is_level(*groups, tally.count(&value), target),
         }
     }
-}
-
-/// Whether a value with `here` instances may get one more, where `others` are the counts of the other values.
-fn group_allows(groups: Option<usize>, here: usize, others: Vec<usize>) -> bool {
-    let Some(groups) = groups else {
-        return here == 0 || others.into_iter().all(|count| count >= here);
-    };
-    if here == 0 {
-        return others.len() < groups;
-    }
-    let all = others.iter().sum::<usize>() + here + 1;
-    let (each, extra) = (all / groups, all % groups);
-    // The first `extra` values may have one more than the rest.
-    let above = others.iter().filter(|count| **count > each).count();
-    here < each || (here == each && above < extra)
 }
 
 #[cfg(test)]

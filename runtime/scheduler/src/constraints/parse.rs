@@ -50,7 +50,8 @@ pub enum ConstraintProblem {
         /// What it is.
         value: String,
     },
-    /// The value is no regular expression.
+    /// The value is no regular expression, or one that needs what only Java has: look-around and back-references, for which
+    /// no time can be promised. LIKE and UNLIKE together say most of what they are used for.
     #[error("{operator} needs a regular expression, and `{value}` is none: {reason}")]
     BadPattern {
         /// The operator.
@@ -127,7 +128,13 @@ fn pattern(operator: &'static str, text: &str) -> Result<Pattern, ConstraintProb
     let bad = |error: regex::Error| {
         // The last line of it says what is wrong; those above draw it.
         let shown = error.to_string();
-        let reason = shown.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let mut reason = shown.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        if reason.contains("look-around") || reason.contains("backreference") {
+            reason =
+                "look-around and back-references of Java are not supported here; write it without them, perhaps as \
+                 a LIKE and an UNLIKE"
+                    .to_owned();
+        }
         ConstraintProblem::BadPattern { operator, value: text.to_owned(), reason }
     };
     // On its own first, so that an unbalanced bracket cannot hide in the one that is put around it.

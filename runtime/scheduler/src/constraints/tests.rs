@@ -12,12 +12,17 @@ fn constraint(parts: &[&str]) -> Constraint {
     parse(&[parts]).unwrap().remove(0)
 }
 
-/// Whether an instance may go to an agent with this attribute `a`, others being on agents with those.
+/// Whether an instance may go to an agent with this attribute `a`, others being on agents with those; it is the last one.
 fn allows(operator: &[&str], candidate: &str, placed: &[&str]) -> bool {
+    allows_of(operator, candidate, placed, placed.len() + 1)
+}
+
+/// Likewise, as one of so many.
+fn allows_of(operator: &[&str], candidate: &str, placed: &[&str], target: usize) -> bool {
     let parts = [&["a"], operator].concat();
     let placed: Vec<Host> = placed.iter().map(|attributes| host("other", attributes)).collect();
     let placed: Vec<&Host> = placed.iter().collect();
-    check(&[constraint(&parts)], &host("h", candidate), &placed).is_ok()
+    check(&[constraint(&parts)], &host("h", candidate), &placed, target).is_ok()
 }
 
 #[test]
@@ -91,7 +96,7 @@ fn fields_are_the_hostname_the_domain_or_an_attribute() {
         (["@zone", "UNLIKE", ".*"], true),
         (["rack", "UNLIKE", ".*"], true),
     ] {
-        assert_eq!(check(&[constraint(&parts)], &agent, &[]).is_ok(), expected, "{parts:?}");
+        assert_eq!(check(&[constraint(&parts)], &agent, &[], 1).is_ok(), expected, "{parts:?}");
     }
 }
 
@@ -99,9 +104,9 @@ fn fields_are_the_hostname_the_domain_or_an_attribute() {
 fn the_constraint_that_turned_an_agent_away_is_named() {
     let constraints = [constraint(&["a", "LIKE", "x"]), constraint(&["hostname", "UNIQUE"])];
     let agent = host("h", "a:x");
-    let refused = check(&constraints, &agent, &[&agent]).unwrap_err();
+    let refused = check(&constraints, &agent, &[&agent], 2).unwrap_err();
     assert_eq!(refused.to_string(), r#"["hostname", "UNIQUE"]"#);
-    let refused = check(&constraints, &host("h", "a:y"), &[]).unwrap_err();
+    let refused = check(&constraints, &host("h", "a:y"), &[], 1).unwrap_err();
     assert_eq!(refused.to_string(), r#"["a", "LIKE", "x"]"#);
 }
 
@@ -142,11 +147,105 @@ fn every_bad_constraint_is_reported() {
     );
 }
 
+#[test]
+fn group_by_divides_the_app_s_number_of_instances() {
+    let table: &[(&str, usize, &str, &[&str], bool)] = &[
+        // Six over three racks of which one is down: two and two, and the rest waits for the third.
+        ("3", 6, "a:x", &["a:x", "a:y"], true),
+        ("3", 6, "a:y", &["a:x", "a:x", "a:y"], true),
+        ("3", 6, "a:x", &["a:x", "a:x", "a:y", "a:y"], false),
+        ("3", 6, "a:z", &["a:x", "a:x", "a:y", "a:y"], true),
+        // Seven: one of the values may have three.
+        ("3", 7, "a:x", &["a:x", "a:x", "a:y", "a:y"], true),
+        ("3", 7, "a:y", &["a:x", "a:x", "a:x", "a:y", "a:y"], false),
+        // One that is full before the others have begun.
+        ("2", 5, "a:x", &["a:x", "a:x"], true),
+        ("2", 5, "a:x", &["a:x", "a:x", "a:x"], false),
+        // More are there than the app is to have.
+        ("2", 2, "a:x", &["a:x", "a:x", "a:x"], false),
+        ("2", 2, "a:y", &["a:x", "a:x", "a:x"], true),
+        ("3", 2, "a:x", &["a:x"], false),
+        ("3", 6, "a:u", &["a:x", "a:y", "a:z"], false),
+    ];
+    for (groups, target, candidate, placed, expected) in table {
+        let allowed = allows_of(&["GROUP_BY", groups], candidate, placed, *target);
+        assert_eq!(allowed, *expected, "{groups} of {target}: {candidate} {placed:?}");
+    }
+}
+
+#[test]
+fn what_java_s_expressions_have_more_is_named() {
+    for text in ["(?!r1).*", r"(r)\1", "(?<=a)b"] {
+        let parts = ["a", "LIKE", text].map(str::to_owned).to_vec();
+        let message = parse(&[parts]).unwrap_err()[0].to_string();
+        assert!(message.contains("Java") && message.contains(text), "{message}");
+    }
+}
+
+/// The rules as one reads them, over all that is placed.
+fn plainly(operator: &Operator, value: &str, placed: &[&str], target: usize) -> bool {
+    let count = |value: &str| placed.iter().filter(|other| **other == value).count();
+    let values: std::collections::BTreeSet<&str> = placed.iter().copied().collect();
+    match operator {
+        Operator::Unique => !placed.contains(&value),
+        Operator::Cluster(None) => placed.first().is_none_or(|first| *first == value),
+        Operator::MaxPer(most) => count(value) < *most,
+        Operator::GroupBy(None) => {
+            values.iter().all(|other| count(value) == 0 || count(other) >= count(value))
+        }
+        Operator::GroupBy(Some(n)) if count(value) == 0 => values.len() < *n,
+        Operator::GroupBy(Some(n)) => {
+            let (each, extra) = (target / n, target % n);
+            let used: usize = values.iter().map(|other| count(other).saturating_sub(each)).sum();
+            count(value) < each || (count(value) == each && used < extra)
+        }
+        _ => unreachable!("not asked for"),
+    }
+}
+
 proptest! {
-    /// Whatever agents are tried in whatever order, the counts of two values in use differ by one at most in the end,
-    /// and with a number all the time.
+    /// A tally that grew says what counting anew says.
     #[test]
-    fn group_by_ends_balanced(values in 1usize..6, given: bool, tries in prop::collection::vec(0usize..6, 1..40)) {
+    fn a_tally_says_what_its_instances_say(
+        rule in 0usize..5,
+        n in 1usize..5,
+        target in 0usize..20,
+        placed in prop::collection::vec(0usize..6, 0..20),
+    ) {
+        let number = n.to_string();
+        let rules: [&[&str]; 5] = [
+            &["a", "UNIQUE"],
+            &["a", "CLUSTER"],
+            &["a", "MAX_PER", &number],
+            &["a", "GROUP_BY"],
+            &["a", "GROUP_BY", &number],
+        ];
+        let rules = [constraint(rules[rule])];
+        let values = ["v0", "v1", "v2", "v3", "v4", "v5"];
+        let hosts = values.map(|value| host("h", &format!("a:{value}")));
+        let mut tallies = tally(&rules, []);
+        for at in 0..=placed.len() {
+            let before: Vec<&str> = placed[..at].iter().map(|v| values[*v]).collect();
+            for (value, host) in values.iter().zip(&hosts) {
+                let expected = plainly(&rules[0].operator, value, &before, target);
+                prop_assert_eq!(check_tallied(&rules, host, &tallies, target).is_ok(), expected);
+            }
+            if let Some(next) = placed.get(at) {
+                tallies.iter_mut().for_each(|tally| tally.place(&hosts[*next]));
+            }
+        }
+    }
+
+    /// Whatever agents are tried in whatever order, all instances find a place, and with a number the counts differ by one at
+    /// most when all of them are there. Values that are down get their part when they are back.
+    #[test]
+    fn group_by_ends_balanced(
+        values in 1usize..6,
+        target in 1usize..40,
+        down in 0usize..6,
+        given: bool,
+        tries in prop::collection::vec(0usize..6, 1..40),
+    ) {
         let count = values.to_string();
         let parts: &[&str] = if given { &["a", "GROUP_BY", &count] } else { &["a", "GROUP_BY"] };
         let rule = [constraint(parts)];
@@ -154,26 +253,31 @@ proptest! {
         let mut placed: Vec<usize> = Vec::new();
         let fits = |value: usize, placed: &[usize]| {
             let placed: Vec<&Host> = placed.iter().map(|at| &hosts[*at]).collect();
-            check(&rule, &hosts[value], &placed).is_ok()
+            placed.len() < target && check(&rule, &hosts[value], &placed, target).is_ok()
         };
-        for value in tries.into_iter().map(|v| v % values) {
+        let count = |value: usize, placed: &[usize]| placed.iter().filter(|p| **p == value).count();
+        for value in tries.into_iter().map(|v| v % values).filter(|v| *v != down) {
             if fits(value, &placed) {
                 placed.push(value);
             }
             // With all values at hand there is always one that takes the next instance.
-            prop_assert!((0..values).any(|value| fits(value, &placed)));
+            prop_assert!(placed.len() == target || (0..values).any(|value| fits(value, &placed)));
         }
-        // Without a number a value may be opened late; it then takes all until it has caught up.
-        for turn in 0..values * 80 {
+        if given {
+            // Without the one that is down, the others get all of their parts and what remains of the division.
+            while let Some(next) = (0..values).filter(|v| *v != down).find(|v| fits(*v, &placed)) {
+                placed.push(next);
+            }
+            let up = (0..values).filter(|v| *v != down).count();
+            let most = up * (target / values) + if up == 0 { 0 } else { up.min(target % values) };
+            prop_assert_eq!(placed.len(), most.min(target));
+        }
+        for turn in 0..target * values {
             let next = (turn..turn + values).map(|v| v % values).find(|value| fits(*value, &placed));
             placed.extend(next);
-            let counts: Vec<usize> =
-                (0..values).map(|v| placed.iter().filter(|p| **p == v).count()).collect();
-            let used = counts.iter().copied().filter(|count| *count > 0);
-            let apart = used.clone().max().unwrap_or(0) - used.min().unwrap_or(0);
-            prop_assert!(!given || apart <= 1, "{counts:?}");
         }
-        let counts = (0..values).map(|v| placed.iter().filter(|p| **p == v).count());
-        prop_assert!(counts.clone().max().unwrap_or(0) - counts.min().unwrap_or(0) <= 1);
+        prop_assert_eq!(placed.len(), target);
+        let counts = || (0..values).map(|v| count(v, &placed));
+        prop_assert!(!given || counts().max().unwrap_or(0) - counts().min().unwrap_or(0) <= 1);
     }
 }

@@ -26,6 +26,11 @@ struct Node {
     role: Role,
     parent: usize,
     weight: f64,
+    /// Its place among its siblings in the order of coming.
+    came: u64,
+    /// Nodes and clients that hang on it, whether they want offers or not. Of one that is vacant: none.
+    children: usize,
+    members: usize,
     /// Of the role and all below it; its key is in the parent's `order`.
     all: Standing,
     /// Of the role's own frameworks; its key is in this node's `order`.
@@ -57,6 +62,8 @@ pub(crate) struct Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    /// Nodes of no role any more, to be used again.
+    vacant: Vec<usize>,
     by_role: HashMap<Role, usize>,
     pub(crate) clients: Slab<Client>,
     came: u64,
@@ -69,6 +76,7 @@ impl Default for Tree {
     fn default() -> Tree {
         let mut tree = Tree {
             nodes: Vec::new(),
+            vacant: Vec::new(),
             by_role: HashMap::new(),
             clients: Slab::default(),
             came: 0,
@@ -82,27 +90,57 @@ impl Default for Tree {
 
 impl Tree {
     fn push_node(&mut self, role: Role, parent: usize) -> usize {
-        self.nodes.push(Node {
+        self.came += 1;
+        let node = Node {
             role,
             parent,
             weight: 1.0,
+            came: self.came,
+            children: 0,
+            members: 0,
             all: Standing::default(),
             own: Standing::default(),
             order: BTreeSet::new(),
             clients: BTreeSet::new(),
-        });
-        self.nodes.len() - 1
+        };
+        match self.vacant.pop() {
+            Some(at) => {
+                self.nodes[at] = node;
+                at
+            }
+            None => {
+                self.nodes.push(node);
+                self.nodes.len() - 1
+            }
+        }
     }
 
-    /// The node of a role, made when it is new, with its ancestors. Nodes are never removed.
+    /// The node of a role, made when it is new, with its ancestors.
     fn node(&mut self, role: &Role) -> usize {
         if let Some(node) = self.by_role.get(role) {
             return *node;
         }
         let parent = role.parent().map_or(ROOT, |parent| self.node(&parent));
         let node = self.push_node(role.clone(), parent);
+        self.nodes[parent].children += 1;
         self.by_role.insert(role.clone(), node);
         node
+    }
+
+    /// Forgets a role without clients, roles below it and a weight of its own, and then those above it likewise.
+    fn settle_node(&mut self, mut at: usize) {
+        while at != ROOT {
+            let node = &self.nodes[at];
+            #[expect(clippy::float_cmp, reason = "one that was set to 1 is exactly 1")]
+            if node.children > 0 || node.members > 0 || node.weight != 1.0 {
+                return;
+            }
+            let parent = node.parent;
+            self.by_role.remove(&node.role);
+            self.vacant.push(at);
+            self.nodes[parent].children -= 1;
+            at = parent;
+        }
     }
 
     pub(crate) fn role(&self, node: usize) -> &Role {
@@ -139,11 +177,14 @@ impl Tree {
 
     /// Roles in the order they became known, with the share of each and all below it, not divided by weight.
     pub(crate) fn shares(&self) -> impl Iterator<Item = (&Role, f64)> {
-        self.nodes.iter().skip(1).map(|node| (&node.role, node.all.share(&self.total, 1.0)))
+        let mut nodes: Vec<&Node> = self.by_role.values().map(|at| &self.nodes[*at]).collect();
+        nodes.sort_unstable_by_key(|node| node.came);
+        nodes.into_iter().map(|node| (&node.role, node.all.share(&self.total, 1.0)))
     }
 
     pub(crate) fn add_client(&mut self, framework: usize, role: &Role) -> usize {
         let node = self.node(role);
+        self.nodes[node].members += 1;
         self.came += 1;
         self.clients.insert(Client {
             framework,
@@ -158,7 +199,10 @@ impl Tree {
 
     pub(crate) fn remove_client(&mut self, client: usize) {
         self.set_active(client, false);
-        self.clients.remove(client);
+        if let Some(removed) = self.clients.remove(client) {
+            self.nodes[removed.node].members -= 1;
+            self.settle_node(removed.node);
+        }
     }
 
     /// Whether a client is in the order.

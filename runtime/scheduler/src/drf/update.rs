@@ -22,7 +22,7 @@ impl Tree {
                     nodes[node].order.insert(key);
                 }
                 while node != ROOT && nodes[node].all.key.is_none() {
-                    let key = nodes[node].all.place(total, nodes[node].weight, node as u64, node);
+                    let key = nodes[node].all.place(total, nodes[node].weight, nodes[node].came, node);
                     nodes[node].all.key = Some(key);
                     node = nodes[node].parent;
                     nodes[node].order.insert(key);
@@ -89,6 +89,7 @@ impl Tree {
         let node = self.node(role);
         self.nodes[node].weight = weight;
         reorder_in_parent(&mut self.nodes, &self.total, node);
+        self.settle_node(node);
     }
 
     /// The cluster's total changes; the order follows at the next [`Tree::refresh`].
@@ -123,7 +124,7 @@ impl Tree {
                 theirs[at].push(key);
             }
             if node.all.key.is_some() {
-                let (key, parent) = (node.all.place(total, node.weight, at as u64, at), node.parent);
+                let (key, parent) = (node.all.place(total, node.weight, node.came, at), node.parent);
                 node.all.key = Some(key);
                 theirs[parent].push(key);
             }
@@ -137,7 +138,7 @@ impl Tree {
 /// Moves a role to its place among its siblings.
 fn reorder_in_parent(nodes: &mut [Node], total: &Scalars, at: usize) {
     let node = &nodes[at];
-    let (key, parent) = (node.all.place(total, node.weight, at as u64, at), node.parent);
+    let (key, parent) = (node.all.place(total, node.weight, node.came, at), node.parent);
     if let Some(old) = node.all.key
         && old != key
     {

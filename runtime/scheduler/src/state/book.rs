@@ -115,6 +115,7 @@ impl State {
         let offer = self.offers.remove(&id)?;
         self.agents[offer.agent].offers.retain(|known| *known != id);
         self.tree.clients[offer.client].uses -= 1;
+        self.by_client.remove(&(offer.client, id));
         Some(offer)
     }
 
@@ -142,11 +143,85 @@ impl State {
         }
     }
 
+    /// The offers of a client, without a look at those that others had before: each is sorted in once at most.
+    fn offers_of(&mut self, client: usize) -> Vec<OfferId> {
+        let State { offers, by_client, unsorted, .. } = self;
+        by_client.extend(unsorted.drain(..).filter(|(_, id)| offers.contains_key(id)));
+        let all = (client, OfferId(0))..=(client, OfferId(u64::MAX));
+        by_client.range(all).map(|(_, id)| *id).collect()
+    }
+
+    /// Keeps `unsorted` within what there is, at a cost of a few looks for each offer.
+    pub(crate) fn forget_answered(&mut self) {
+        let State { offers, unsorted, .. } = self;
+        if unsorted.len() > 2 * offers.len() + 1024 {
+            unsorted.retain(|(_, id)| offers.contains_key(id));
+        }
+    }
+
     /// Takes back the offers of some clients, oldest first.
     pub(crate) fn rescind_clients(&mut self, clients: &[usize], actions: &mut Vec<Action>) {
-        let theirs = self.offers.iter().filter(|(_, offer)| clients.contains(&offer.client));
-        for id in theirs.map(|(id, _)| *id).collect::<Vec<_>>() {
+        let mut theirs: Vec<OfferId> = clients.iter().flat_map(|client| self.offers_of(*client)).collect();
+        theirs.sort_unstable();
+        for id in theirs {
             self.rescind(id, actions);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::event::{AgentInfo, Event, Filter, FrameworkInfo};
+    use crate::{Host, OfferId, State, step};
+
+    #[test]
+    fn a_client_knows_its_offers_without_a_look_at_those_of_others() {
+        let mut state = State::new();
+        for at in 0..4 {
+            let id = format!("a{at}").into();
+            let agent = AgentInfo { id, host: Host::default(), total: "cpus:1".parse().unwrap() };
+            step(&mut state, Event::AgentAdded { agent, used: vec![] }, Duration::ZERO);
+        }
+        for id in ["f", "g"] {
+            let roles = vec!["*".parse().unwrap()];
+            let info = FrameworkInfo { id: id.into(), roles, suppressed: Default::default() };
+            step(&mut state, Event::FrameworkAdded(info), Duration::ZERO);
+        }
+        step(&mut state, Event::Cycle, Duration::ZERO);
+        let known = |state: &mut State| {
+            let of = |client| state.offers_of(client).iter().map(|id| id.0).collect();
+            [0, 1].map(of).to_vec() as Vec<Vec<u64>>
+        };
+        assert_eq!(known(&mut state.clone()), [[1, 3], [2, 4]]);
+        let mut sorted = state.clone();
+        assert_eq!(known(&mut sorted), [[1, 3], [2, 4]]);
+        let (framework, offers) = ("f".into(), vec![OfferId(3)]);
+        let decline = Event::Decline { framework, offers, filter: Filter::NONE };
+        for state in [&mut state, &mut sorted] {
+            step(state, decline.clone(), Duration::ZERO);
+            step(state, Event::AgentRemoved("a1".into()), Duration::ZERO);
+            assert_eq!(known(state), [vec![1], vec![4]]);
+            assert_eq!((state.by_client.len(), state.unsorted.len()), (2, 0));
+        }
+    }
+
+    #[test]
+    fn offers_that_were_answered_do_not_pile_up() {
+        let mut state = State::new();
+        let agent = AgentInfo { id: "a".into(), host: Host::default(), total: "cpus:1".parse().unwrap() };
+        step(&mut state, Event::AgentAdded { agent, used: vec![] }, Duration::ZERO);
+        let roles = vec!["*".parse().unwrap()];
+        let info = FrameworkInfo { id: "f".into(), roles, suppressed: Default::default() };
+        step(&mut state, Event::FrameworkAdded(info), Duration::ZERO);
+        for id in 1..5000 {
+            step(&mut state, Event::Cycle, Duration::ZERO);
+            let (framework, offers) = ("f".into(), vec![OfferId(id)]);
+            let actions =
+                step(&mut state, Event::Decline { framework, offers, filter: Filter::NONE }, Duration::ZERO);
+            assert_eq!(actions, []);
+            assert!(state.unsorted.len() <= 1024 + 2);
         }
     }
 }

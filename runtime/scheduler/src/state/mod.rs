@@ -21,6 +21,11 @@ pub struct State {
     pub(crate) frameworks: Slab<Framework>,
     pub(crate) framework_index: HashMap<FrameworkId, usize>,
     pub(crate) offers: BTreeMap<OfferId, Outstanding>,
+    /// Offers by client, for when all of a client's are wanted. To sort each one in would slow every cycle down: new ones
+    /// wait in `unsorted` until someone asks.
+    pub(crate) by_client: BTreeSet<(usize, OfferId)>,
+    /// Client and offer; some have been answered since.
+    pub(crate) unsorted: Vec<(usize, OfferId)>,
     pub(crate) last_offer: u64,
     pub(crate) tree: Tree,
     pub(crate) filters: Filters,
@@ -84,6 +89,13 @@ impl Agent {
     }
 }
 
+/// A question about an agent is a question about the one of its id: a copy may be of another moment or another pool.
+impl AsRef<AgentId> for Agent {
+    fn as_ref(&self) -> &AgentId {
+        &self.info.id
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Framework {
     pub(crate) id: FrameworkId,
@@ -117,12 +129,14 @@ impl State {
         self.agents.iter().map(|(_, agent)| agent)
     }
 
-    /// What is in use on an agent: framework, role, resources.
-    pub fn used<'s>(
+    /// What is in use now on the agent of this id, or on the one that an [`Agent`] was a copy of: framework, role,
+    /// resources. Nothing when there is no such agent.
+    pub fn used<'s, A: AsRef<AgentId>>(
         &'s self,
-        agent: &'s Agent,
-    ) -> impl Iterator<Item = (&'s FrameworkId, &'s Role, &'s Resources)> {
-        agent.used.iter().map(|(client, resources)| {
+        agent: A,
+    ) -> impl Iterator<Item = (&'s FrameworkId, &'s Role, &'s Resources)> + use<'s, A> {
+        let used = self.agent(agent.as_ref()).map(|agent| agent.used.iter());
+        used.into_iter().flatten().map(|(client, resources)| {
             let framework = self.tree.clients[*client].framework;
             (&self.frameworks[framework].id, self.tree.role_of(*client), resources)
         })

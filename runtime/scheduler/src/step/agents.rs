@@ -45,6 +45,10 @@ pub(super) fn update(state: &mut State, info: AgentInfo, actions: &mut Vec<Actio
             total.add(&new);
         });
     }
+    if state.agents[at].info.host != info.host {
+        // Who refused it refused another place, as in Mesos.
+        state.filters.forget_agent(at);
+    }
     state.agents[at].info = info;
     state.recount(at);
     state.mark(at);

@@ -18,7 +18,7 @@ use crate::state::{Outstanding, State};
 const FEW: usize = 8;
 
 pub(super) fn run(state: &mut State, now: Duration, actions: &mut Vec<Action>) {
-    for agent in state.filters.expire(now) {
+    for agent in state.filters.begin_cycle(now) {
         state.mark(agent);
     }
     let fresh: Vec<usize> = std::mem::take(&mut state.fresh).into_iter().collect();
@@ -57,6 +57,7 @@ pub(super) fn run(state: &mut State, now: Duration, actions: &mut Vec<Action>) {
             actions.push(offer(state, at, client, resources));
         }
     }
+    state.forget_answered();
 }
 
 /// Enters an offer into the books.
@@ -65,6 +66,7 @@ fn offer(state: &mut State, agent: usize, client: usize, resources: Resources) -
     let id = OfferId(state.last_offer);
     state.tree.hold(client, &resources.scalars(), true);
     state.tree.clients[client].uses += 1;
+    state.unsorted.push((client, id));
     state.agents[agent].offers.push(id);
     let outstanding = Outstanding { client, agent, resources: Arc::new(resources) };
     let shown = state.show(id, &outstanding);

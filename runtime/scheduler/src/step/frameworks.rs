@@ -7,11 +7,13 @@ use crate::ids::FrameworkId;
 use crate::role::Role;
 use crate::state::State;
 
-/// A framework subscribes. One that is known goes on with what it uses, without its filters.
+/// A framework subscribes. One that is known goes on with what it uses, without its filters and without the offers that
+/// it may have received on its connection before.
 pub(super) fn add(state: &mut State, info: &FrameworkInfo, actions: &mut Vec<Action>) {
     let at = state.framework_or_note(&info.id);
     state.frameworks[at].active = true;
     state.frameworks[at].removed = false;
+    state.rescind_clients(&clients(state, at), actions);
     for client in clients(state, at) {
         state.filters.forget_client(client);
         state.fresh.insert(client);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use scheduler::{Action, AgentId, FrameworkId, Offer, OfferId, Resources, Role, Scalars, Schedule};
+use scheduler::{Action, FrameworkId, Offer, OfferId, Resources, Role, Scalars, Schedule};
 
-use super::{Agent, Oracle};
+use super::{Agent, Oracle, Refused};
 
 /// Share, offers, who came first, for each level from the top.
 type Path = Vec<(u64, u64, u64)>;
@@ -41,7 +41,15 @@ impl Oracle {
         for agent in self.agents.iter().flatten() {
             total.add(&agent.info.total.scalars());
         }
-        let share = |held: Scalars, weight: f64| (held.dominant_share(&total) / weight).to_bits();
+        // The largest part of anything that there is, in words of its own.
+        let share = |held: Scalars, weight: f64| {
+            let mut most = 0.0;
+            for (name, all) in total.iter() {
+                let part = held.get(name).as_f64() / all.as_f64();
+                most = if part > most { part } else { most };
+            }
+            (most / weight).to_bits()
+        };
         let mut levels: Vec<(u64, u64)> = Vec::new();
         for (role, weight, _, all) in &self.roles {
             levels.push((share(self.held(|_, r| role.covers(r)), *weight), *all));
@@ -79,7 +87,9 @@ impl Oracle {
     }
 
     pub(super) fn cycle(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        self.filters.retain(|filter| filter.4 > now);
+        // One that was made since the last cycle hides in this one, whenever it ends.
+        self.filters.retain(|filter| filter.4 > now || filter.5 == self.cycles);
+        self.cycles += 1;
         for slot in 0..self.agents.len() {
             let Some(agent) = &self.agents[slot] else { continue };
             if !agent.reachable || agent.schedule != Schedule::Active {
@@ -89,7 +99,7 @@ impl Oracle {
             let mut free = self.free(agent);
             for (framework, role) in self.order() {
                 let resources = for_role(&free, &role);
-                let hides = |filter: &(FrameworkId, Role, AgentId, Arc<Resources>, Duration)| {
+                let hides = |filter: &Refused| {
                     (&filter.0, &filter.1, &filter.2) == (&framework, &role, &id)
                         && filter.3.contains(&resources)
                 };

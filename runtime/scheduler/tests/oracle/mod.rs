@@ -24,10 +24,15 @@ pub(crate) struct Oracle {
     came: u64,
     pub(crate) offers: BTreeMap<OfferId, Offer>,
     last_offer: u64,
-    filters: Vec<(FrameworkId, Role, AgentId, Arc<Resources>, Duration)>,
+    filters: Vec<Refused>,
+    /// How many cycles have run.
+    cycles: u64,
     /// Roles in the order of their first mention: weight, offers to its own frameworks, offers to all.
     roles: Vec<(Role, f64, u64, u64)>,
 }
+
+/// Framework, role and agent, what was refused, until when, and how many cycles had run then.
+type Refused = (FrameworkId, Role, AgentId, Arc<Resources>, Duration, u64);
 
 pub(crate) struct Agent {
     pub(crate) info: AgentInfo,
@@ -66,6 +71,7 @@ impl Oracle {
                 let framework = Framework { active: true, removed: false };
                 self.frameworks.insert(info.id.clone(), framework);
                 self.filters.retain(|filter| filter.0 != info.id);
+                self.rescind(actions, |offer| offer.framework == info.id);
                 self.set_roles(&info, actions);
             }
             Event::FrameworkUpdated(info) => {
@@ -106,7 +112,11 @@ impl Oracle {
             Event::AgentUpdated(info) => {
                 let slot = self.slot(&info.id)?;
                 self.rescind(actions, |offer| offer.agent == info.id);
-                self.agents[slot].as_mut().unwrap().info = info;
+                let agent = self.agents[slot].as_mut().unwrap();
+                if agent.info.host != info.host {
+                    self.filters.retain(|filter| filter.2 != info.id);
+                }
+                agent.info = info;
             }
             Event::AgentRemoved(id) => {
                 let slot = self.slot(&id)?;
@@ -285,9 +295,24 @@ impl Oracle {
     }
 
     fn refuse(&mut self, offer: &Offer, rest: Arc<Resources>, now: Duration, filter: Filter) {
-        if !rest.is_empty() && filter != Filter::NONE {
-            let (framework, role, agent) = (offer.framework.clone(), offer.role.clone(), offer.agent.clone());
-            self.filters.push((framework, role, agent, rest, now + filter.duration()));
+        if rest.is_empty() || filter == Filter::NONE {
+            return;
+        }
+        let until = now + filter.duration();
+        let theirs =
+            |known: &Refused| (&known.0, &known.1, &known.2) == (&offer.framework, &offer.role, &offer.agent);
+        // One that says the same and more, and is as new.
+        let says = |known: &Refused| known.4 >= until && known.5 == self.cycles && known.3.contains(&rest);
+        if self.filters.iter().any(|known| theirs(known) && says(known)) {
+            return;
+        }
+        self.filters.retain(|known| !theirs(known) || known.4 > until || !rest.contains(&known.3));
+        let (framework, role, agent) = (offer.framework.clone(), offer.role.clone(), offer.agent.clone());
+        self.filters.push((framework, role, agent, rest, until, self.cycles));
+        let of_pair: Vec<usize> = (0..self.filters.len()).filter(|at| theirs(&self.filters[*at])).collect();
+        if of_pair.len() > 8 {
+            let first = of_pair.into_iter().min_by_key(|at| self.filters[*at].4).unwrap();
+            self.filters.remove(first);
         }
     }
 
@@ -361,9 +386,10 @@ impl Oracle {
         Ok(())
     }
 
-    /// Forgets clients that left their role and hold nothing, and frameworks that are gone and have no clients.
+    /// Forgets clients that left their role and hold nothing, frameworks that are gone and have no clients, and roles
+    /// without clients and weights, of their own or below them.
     fn settle(&mut self) {
-        let Oracle { agents, offers, clients, frameworks, filters, .. } = self;
+        let Oracle { agents, offers, clients, frameworks, filters, roles, .. } = self;
         clients.retain(|client| {
             let is =
                 |framework: &FrameworkId, role: &Role| (framework, role) == (&client.framework, &client.role);
@@ -378,5 +404,9 @@ impl Oracle {
         frameworks.retain(|id, framework| {
             !framework.removed || clients.iter().any(|client| client.framework == *id)
         });
+        let weighed: Vec<Role> =
+            roles.iter().filter(|known| known.1 != 1.0).map(|known| known.0.clone()).collect();
+        let wanted = || weighed.iter().chain(clients.iter().map(|client| &client.role));
+        roles.retain(|known| wanted().any(|role| known.0.covers(role)));
     }
 }

@@ -2,7 +2,7 @@
 
 use api::marathon::App;
 use api::mesos::Offer;
-use scheduler::constraints::{self, Constraint};
+use scheduler::constraints::{self, Constraint, Tally};
 use scheduler::{Bundle, Host, Resources, Role, Scalar};
 
 use super::ports;
@@ -60,13 +60,18 @@ impl<'a> Demand<'a> {
         Some(Demand { app, role, accepted, named, constraints })
     }
 
+    /// Where the instances that count are, for [`Demand::fit`].
+    pub(crate) fn tally<'h>(&self, placed: impl IntoIterator<Item = &'h Host>) -> Vec<Tally> {
+        constraints::tally(&self.constraints, placed)
+    }
+
     /// Whether one more fits into what is `left` of the offer, beside those that are `placed`; dynamic ports are looked
     /// for from `from` on.
     pub(crate) fn fit(
         &self,
         offer: &Offer,
         left: &Resources,
-        placed: &[&Host],
+        placed: &[Tally],
         from: u64,
     ) -> Result<Fit, Rejection> {
         let no = |at, detail: String| Err(Rejection { at, detail });
@@ -76,7 +81,8 @@ impl<'a> Demand<'a> {
         if !self.accepted.iter().any(|role| left.part(role).is_some_and(|part| !part.is_empty())) {
             return no(0, "it has nothing for the accepted roles".to_owned());
         }
-        if let Err(constraint) = constraints::check(&self.constraints, &offer.host, placed) {
+        let target = usize::try_from(self.app.instances).unwrap_or(usize::MAX);
+        if let Err(constraint) = constraints::check_tallied(&self.constraints, &offer.host, placed, target) {
             return no(1, format!("the constraint {constraint} turns {} away", offer.host.hostname));
         }
         let mut resources = Resources::default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api::marathon::{App, AppId, Condition, InstanceId};
 use api::mesos::{Call, Offer, TaskInfo};
-use scheduler::{Filter, Host, Resources};
+use scheduler::{Filter, Resources};
 
 use super::matching::{Demand, Fit, Rejection};
 use super::state::{Instance, State};
@@ -119,19 +119,12 @@ fn place(
     let app = turn.state.apps.get(id)?.app.clone()?;
     let role = turn.state.config.role.clone();
     let demand = Demand::new(&app, &role)?;
+    let instances = turn.state.apps.get(id)?.instances.values();
+    let placed = demand.tally(instances.filter(|i| counts(i, &app)).map(|i| &i.host));
     for step in 0..hands.len() {
         let at = (cursor + step) % hands.len();
         let hand = hands.get_mut(at)?;
         let from = next_port(turn.state, hand);
-        let placed: Vec<&Host> = turn
-            .state
-            .apps
-            .get(id)?
-            .instances
-            .values()
-            .filter(|i| counts(i, &app))
-            .map(|i| &i.host)
-            .collect();
         match demand.fit(&hand.offer, &hand.left, &placed, from) {
             Ok(fit) => {
                 looked.insert(at, None);

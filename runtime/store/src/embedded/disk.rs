@@ -5,7 +5,11 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+#[cfg(feature = "failpoints")]
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{Advice, fadvise};
 
 #[cfg(feature = "failpoints")]
 use crate::failpoint;
@@ -19,6 +23,17 @@ pub trait Hook: Send + Sync {
     /// # Errors
     /// As a disk would: `ENOSPC`, `EIO`.
     fn before(&self, act: &Act<'_>) -> io::Result<()>;
+
+    /// Called where the kernel is made to forget what it holds of the file, so that what is read next is what the disk has.
+    fn forget(&self) {}
+
+    /// Called before the names in a directory are made durable.
+    ///
+    /// # Errors
+    /// As a disk would.
+    fn before_sync_of(&self, _directory: &Path) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A change of the file.
@@ -50,11 +65,21 @@ impl Held {
     }
 }
 
+/// What becomes of a change.
+#[derive(Debug)]
+enum Mode {
+    /// It is held back.
+    Holding(Vec<Held>),
+    /// It is made at once.
+    Making,
+    /// An earlier one failed: none is made any more, since it may build on that one.
+    Failed,
+}
+
 /// A file, and what is held back from it.
 pub(super) struct Disk {
     file: File,
-    /// `None` when nothing is held back any more.
-    held: Mutex<Option<Vec<Held>>>,
+    mode: Mutex<Mode>,
     #[cfg(feature = "failpoints")]
     hook: Option<Arc<dyn Hook>>,
 }
@@ -66,37 +91,58 @@ impl Disk {
         let _ = options;
         Self {
             file,
-            held: Mutex::new(Some(Vec::new())),
+            mode: Mutex::new(Mode::Holding(Vec::new())),
             #[cfg(feature = "failpoints")]
             hook: options.hook.clone(),
         }
     }
 
-    /// Makes the changes that were held back, and every later one at once.
+    /// Writes out what the kernel holds of the file and then has it forget that. After a failed sync the kernel may count
+    /// pages as clean that never reached the disk: who read them would find a commit that the next crash takes away.
+    pub(super) fn forget_cache(&self) -> io::Result<()> {
+        #[cfg(feature = "failpoints")]
+        if let Some(hook) = &self.hook {
+            hook.before(&Act::Sync)?;
+        }
+        self.file.sync_all()?;
+        #[cfg(feature = "failpoints")]
+        if let Some(hook) = &self.hook {
+            hook.forget();
+        }
+        Ok(fadvise(&self.file, 0, None, Advice::DontNeed)?)
+    }
+
+    /// Makes the changes that were held back, and every later one at once. After an error none is made any more.
     pub(super) fn release(&self) -> io::Result<()> {
-        let mut held = self.held();
-        for change in held.take().unwrap_or_default() {
-            self.make(change.act())?;
+        let mut mode = self.mode();
+        if let Mode::Holding(changes) = std::mem::replace(&mut *mode, Mode::Failed) {
+            for change in &changes {
+                self.make(change.act())?;
+            }
+            *mode = Mode::Making;
         }
         Ok(())
     }
 
-    fn held(&self) -> MutexGuard<'_, Option<Vec<Held>>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mode(&self) -> MutexGuard<'_, Mode> {
+        self.mode.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn change(&self, act: Act<'_>) -> io::Result<()> {
-        let mut held = self.held();
-        let Some(changes) = held.as_mut() else {
-            drop(held);
-            return self.make(act);
-        };
-        changes.push(match act {
-            Act::SetLen(len) => Held::SetLen(len),
-            Act::Write(offset, data) => Held::Write(offset, data.to_vec()),
-            Act::Sync => Held::Sync,
-        });
-        Ok(())
+        match &mut *self.mode() {
+            Mode::Holding(changes) => {
+                changes.push(match act {
+                    Act::SetLen(len) => Held::SetLen(len),
+                    Act::Write(offset, data) => Held::Write(offset, data.to_vec()),
+                    Act::Sync => Held::Sync,
+                });
+                return Ok(());
+            }
+            Mode::Making => {}
+            Mode::Failed => return Err(io::Error::other("an earlier change of the file failed")),
+        }
+        // Without the lock: a sync takes its time, and reads go on meanwhile.
+        self.make(act).inspect_err(|_| *self.mode() = Mode::Failed)
     }
 
     fn make(&self, act: Act<'_>) -> io::Result<()> {
@@ -125,8 +171,8 @@ impl Disk {
 
     fn len(&self) -> io::Result<u64> {
         let on_disk = self.file.metadata()?.len();
-        let held = self.held();
-        Ok(held.iter().flatten().fold(on_disk, |len, change| match change {
+        let Mode::Holding(changes) = &*self.mode() else { return Ok(on_disk) };
+        Ok(changes.iter().fold(on_disk, |len, change| match change {
             Held::SetLen(len) => *len,
             Held::Write(offset, data) => len.max(offset + data.len() as u64),
             Held::Sync => len,
@@ -134,9 +180,9 @@ impl Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let held = self.held();
-        let Some(changes) = held.as_ref() else {
-            drop(held);
+        let mode = self.mode();
+        let Mode::Holding(changes) = &*mode else {
+            drop(mode);
             return self.file.read_exact_at(out, offset);
         };
         let on_disk = self.file.metadata()?.len();
@@ -244,5 +290,46 @@ mod tests {
         disk.release().unwrap();
         assert_eq!(on_disk(9), expected);
         assert_eq!(disk.len().unwrap(), 9);
+    }
+
+    /// Fails at the n-th change alone.
+    #[derive(Default)]
+    struct Once {
+        at: u64,
+        seen: std::sync::atomic::AtomicU64,
+    }
+
+    impl Hook for Once {
+        fn before(&self, _: &Act<'_>) -> io::Result<()> {
+            let seen = self.seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            if seen == self.at { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn after_a_change_that_failed_none_is_made_any_more() {
+        for at in 0..4 {
+            let file = tempfile::tempfile().unwrap();
+            let hook = Arc::new(Once { at, ..Once::default() });
+            let options = Options { hook: Some(hook), ..Options::default() };
+            let disk = Disk::holding(file.try_clone().unwrap(), &options);
+            disk.change(Act::Write(0, b"a")).unwrap();
+            disk.change(Act::Write(1, b"b")).unwrap();
+            let released = disk.release();
+            assert_eq!(released.is_err(), at < 2, "{at}");
+            let failed = (2..4).map(|_| disk.change(Act::Write(2, b"c")).is_err()).collect::<Vec<_>>();
+            assert_eq!(failed, [at < 3, true], "{at}");
+            assert_eq!(file.metadata().unwrap().len(), at, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_sync_is_the_kernel_s_answer() {
+        // A pipe cannot be synced, so that one that succeeds was never asked for.
+        let (_reader, writer) = io::pipe().unwrap();
+        let disk = Disk::holding(File::from(std::os::fd::OwnedFd::from(writer)), &Options::default());
+        assert!(disk.forget_cache().is_err());
+        disk.release().unwrap();
+        assert!(disk.change(Act::Sync).is_err());
     }
 }

@@ -45,9 +45,11 @@ pub(super) fn open(dir: &Path, options: &Options) -> Result<Opened, StoreError> 
     if !path.try_exists().map_err(fault(&path, "look for the file"))? {
         create(dir, &path)?;
     }
+    sync_directories(dir, options)?;
     let file =
         OpenOptions::new().read(true).write(true).open(&path).map_err(fault(&path, "open the file"))?;
     let disk = Arc::new(Disk::holding(file, options));
+    disk.forget_cache().map_err(fault(&path, "sync the file before it is read"))?;
     // redb promises an error for a damaged file; a panic would be its mistake, and says the same.
     let sound = panic::catch_unwind(AssertUnwindSafe(|| read_all(&disk, &path, options)));
     let database = sound.unwrap_or_else(|_panic| Err(damaged(&path, "redb cannot read it")))?;
@@ -112,17 +114,32 @@ fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
         source: Arc::new(error),
     })?;
     file.sync_all().map_err(fault(&new, "sync the file"))?;
-    fs::rename(&new, path).map_err(fault(path, "put the file in its place"))?;
-    sync_directory(dir)?;
-    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
-        sync_directory(above)?;
+    fs::rename(&new, path).map_err(fault(path, "put the file in its place"))
+}
+
+/// A name in a directory is durable when the directory is. Which of those above were made by us is not known when an
+/// earlier open failed at this: all are synced, each time. One that has nothing to write costs next to nothing.
+fn sync_directories(dir: &Path, options: &Options) -> Result<(), StoreError> {
+    for (height, directory) in dir.ancestors().enumerate() {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        match sync_directory(directory, options) {
+            // We cannot have made anything in one that we may not even read, but for the one just above.
+            Err(error) if height > 1 && error.kind() == io::ErrorKind::PermissionDenied => {}
+            // Its file system has nothing to sync.
+            Err(error) if height > 1 && error.kind() == io::ErrorKind::InvalidInput => {}
+            synced => synced.map_err(fault(directory, "sync the directory"))?,
+        }
     }
     Ok(())
 }
 
-/// A name in a directory is durable when the directory is.
-fn sync_directory(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(fault(dir, "sync the directory"))
+#[cfg_attr(not(feature = "failpoints"), expect(unused_variables, reason = "what only a test sees"))]
+fn sync_directory(directory: &Path, options: &Options) -> io::Result<()> {
+    #[cfg(feature = "failpoints")]
+    if let Some(hook) = &options.hook {
+        hook.before_sync_of(directory)?;
+    }
+    File::open(directory)?.sync_all()
 }
 
 fn fill(file: &File) -> Result<(), redb::Error> {

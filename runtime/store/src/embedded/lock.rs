@@ -24,6 +24,10 @@ impl Drop for Lock {
 }
 
 pub(super) fn take(dir: &Path) -> Result<Lock, StoreError> {
+    take_as(dir, write_holder)
+}
+
+fn take_as(dir: &Path, write_holder: impl FnOnce(&mut File) -> io::Result<()>) -> Result<Lock, StoreError> {
     let path = dir.join("store.lock");
     let fault = |action| {
         let path = path.clone();
@@ -44,7 +48,10 @@ pub(super) fn take(dir: &Path) -> Result<Lock, StoreError> {
         }
         Err(TryLockError::Error(source)) => return Err(fault("lock")(source)),
     }
-    write_holder(&mut file).map_err(fault("write the lock's holder"))?;
+    // The lock holds without it: a full disk is no reason not to open a store that is to be read, or emptied.
+    if let Err(error) = write_holder(&mut file) {
+        tracing::warn!(path = %path.display(), %error, "the lock cannot say who holds it");
+    }
     Ok(Lock { file })
 }
 
@@ -62,4 +69,26 @@ fn holder(file: &mut File) -> String {
     let read = file.take(200).read_to_string(&mut text);
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     if read.is_err() || text.is_empty() { "another process".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_cannot_name_its_holder_holds_all_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let full = |file: &mut File| {
+            file.set_len(0)?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        let lock = take_as(directory.path(), full).unwrap();
+        let refused = take(directory.path()).unwrap_err();
+        assert!(
+            matches!(&refused, StoreError::InUse { holder, .. } if holder == "another process"),
+            "{refused}"
+        );
+        drop(lock);
+        take(directory.path()).unwrap();
+    }
 }

@@ -13,6 +13,7 @@ mod disk;
 mod file;
 mod lock;
 mod queue;
+mod won;
 mod writer;
 
 #[cfg(feature = "failpoints")]
@@ -55,6 +56,14 @@ impl Default for Options {
 }
 
 /// The store of a cluster with one master: a directory with a redb file, which one process has open.
+///
+/// [`Store::close`] it before it is opened again: one that is merely dropped lets go of the file when its writer has carried
+/// out what was queued, some time later, and until then the next open is told `InUse`.
+///
+/// What is promised when the disk rots: a whole file that is damaged is refused. After a process that did not close the
+/// store, damage to the pages of the very last group of commits looks like a write that was cut off, and that one group
+/// is taken back with all of its effects; nothing before it. A group that raises the epoch is the exception, written in
+/// two phases: damage to it is refused, so that an epoch is never issued twice.
 pub struct EmbeddedStore {
     path: PathBuf,
     queue: Queue,
@@ -113,7 +122,11 @@ impl Store for EmbeddedStore {
 
     fn campaign<'a>(&'a self, candidate: &'a Candidate) -> Answer<'a, Leadership> {
         let candidate = candidate.clone();
-        Box::pin(self.ask(0, |answer| Request::Campaign { candidate, answer }))
+        Box::pin(async move {
+            let won = self.ask(0, |answer| Request::Campaign { candidate, answer }).await?;
+            // It is taken but once, and that is here.
+            won.take().ok_or(StoreError::Closed)
+        })
     }
 
     fn observe_leader(&self) -> watch::Receiver<LeaderView> {
@@ -129,6 +142,8 @@ impl Store for EmbeddedStore {
         Box::pin(async move {
             let _no_more_loads = self.shared.end_loads().await;
             let closed = self.ask(0, |answer| Request::Close { answer }).await;
+            // Another's close may have been first, and be still at it.
+            self.shared.ended().await;
             self.shared.let_go();
             match closed {
                 Err(StoreError::Closed) => Ok(()),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-use crate::{Batch, Candidate, Epoch, Leadership, Stamp, StoreError};
+use super::won::Won;
+use crate::{Batch, Candidate, Epoch, Stamp, StoreError};
 
 /// The most requests that wait. Larger than any group of committers that the benchmarks know, so that a group is never cut.
 const REQUESTS: usize = 1024;
@@ -19,7 +20,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Commit { epoch: Epoch, batch: Batch, answer: Reply<Stamp> },
-    Campaign { candidate: Candidate, answer: Reply<Leadership> },
+    Campaign { candidate: Candidate, answer: Reply<Won> },
     Resign { epoch: Epoch, answer: Reply<()> },
     Close { answer: Reply<()> },
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
@@ -11,10 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use super::apply::{Applied, Group};
 use super::file::{ENTRIES, EPOCH, NUMBERS, Opened, REVISION};
 use super::queue::{Queued, Reply, Request};
+use super::won::Won;
 use crate::failpoint::{Failpoint, hit};
 use crate::{
-    Cause, ClusterVersion, Entry, Epoch, Key, Leader, LeaderView, Prefix, Revision, Snapshot, Stamp,
-    StoreError,
+    Cause, ClusterVersion, Entry, Epoch, Key, Leader, LeaderView, Leadership, Prefix, Revision, Snapshot,
+    Stamp, StoreError,
 };
 
 /// The most commits of one group: what waits while a disk syncs.
@@ -33,6 +35,10 @@ pub(super) struct Shared {
     /// The first fault of the engine. Nothing is read or written after it.
     fault: OnceLock<Cause>,
     loads: Arc<Semaphore>,
+    /// The highest epoch of which nobody received the leadership.
+    given_up: AtomicU64,
+    /// The writer has ended, and the file is closed.
+    ended: watch::Sender<bool>,
     place: String,
 }
 
@@ -52,6 +58,8 @@ pub(super) fn start(
         opened: Mutex::new(Some(Arc::new(opened))),
         fault: OnceLock::new(),
         loads: Arc::new(Semaphore::new(LOADS as usize)),
+        given_up: AtomicU64::new(0),
+        ended: watch::Sender::new(false),
         place: place_of(&path),
     });
     let writer = Writer { shared: shared.clone(), requests, version, leader: None };
@@ -100,6 +108,35 @@ impl Shared {
     /// Closes the file and releases the lock, where the writer could not.
     pub(super) fn let_go(&self) {
         drop(self.opened.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Waits for the writer, whoever had it close the file.
+    pub(super) async fn ended(&self) {
+        // The sender is ours: there is no other end.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// The leadership of this epoch has no holder. Its epoch stays raised.
+    pub(super) fn give_up(&self, epoch: Epoch) {
+        self.given_up.fetch_max(epoch.get(), Ordering::SeqCst);
+        self.leader.send_if_modified(|view| match view {
+            LeaderView::Led(leader) if leader.epoch == epoch => {
+                *view = LeaderView::Vacant;
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Tells who leads, unless a fault was met: then nobody knows.
+    fn publish(&self, leader: Option<Leader>) {
+        self.leader.send_if_modified(|view| {
+            let sound = self.fault.get().is_none();
+            if sound {
+                *view = leader.map_or(LeaderView::Vacant, LeaderView::Led);
+            }
+            sound
+        });
     }
 
     /// The fault that was met, if one was.
@@ -193,12 +230,14 @@ impl Writer {
             return;
         }
         hit(Failpoint::BeforeWrite);
+        let given_up = self.shared.given_up.load(Ordering::SeqCst);
+        self.leader = self.leader.take().filter(|leader| leader.epoch.get() > given_up);
         let mut reporters = Vec::with_capacity(group.len());
         let mut leader = self.leader.clone();
         let fault = self.transact(group, &mut leader, &mut reporters).err();
         if fault.is_none() && self.leader != leader {
             self.leader = leader;
-            self.shared.leader.send_replace(self.leader.clone().map_or(LeaderView::Vacant, LeaderView::Led));
+            self.shared.publish(self.leader.clone());
         }
         hit(Failpoint::BeforeAck);
         for (at, report) in reporters.into_iter().enumerate() {
@@ -236,7 +275,8 @@ impl Writer {
         self.shared.sound()?;
         let opened = self.shared.opened().ok_or(StoreError::Closed)?;
         let failed = |error: redb::Error| self.shared.failed(Arc::new(error));
-        let transaction = opened.database.begin_write().map_err(|error| failed(error.into()))?;
+        let mut transaction = opened.database.begin_write().map_err(|error| failed(error.into()))?;
+        let mut campaigns = false;
         let mut applying = Group::begin(&transaction, leader.clone()).map_err(failed)?;
         for (at, queued) in group.enumerate() {
             if at == 1 {
@@ -246,8 +286,12 @@ impl Writer {
                 Request::Commit { epoch, batch, answer } => {
                     report(reporters, answer, applying.commit(epoch, batch))
                 }
+                // Who has gone away does not stand any more.
+                Request::Campaign { answer, .. } if answer.is_closed() => Ok(()),
                 Request::Campaign { candidate, answer } => {
-                    report(reporters, answer, applying.campaign(candidate, self.version))
+                    campaigns = true;
+                    let won = applying.campaign(candidate, self.version);
+                    report_won(reporters, answer, won, self.shared.clone())
                 }
                 Request::Resign { epoch, answer } => report(reporters, answer, Ok(applying.resign(epoch))),
                 Request::Close { answer } => report(reporters, answer, Ok(Ok(()))),
@@ -259,6 +303,8 @@ impl Writer {
         if !changed {
             return transaction.abort().map_err(|error| failed(error.into()));
         }
+        // After damage an epoch must not be issued again, as it could be if this group looked like one that was cut off.
+        transaction.set_two_phase_commit(campaigns);
         transaction.commit().map_err(|error| {
             let source: Cause = Arc::new(redb::Error::from(error));
             self.shared.failed(source.clone());
@@ -282,12 +328,13 @@ impl Writer {
     }
 }
 
-/// A panic of redb's is a fault of the engine: nobody waits for a thread that is gone.
+/// Nobody waits for a thread that is gone. A panic of redb's is a fault of the engine.
 impl Drop for Writer {
     fn drop(&mut self) {
         if thread::panicking() {
             self.shared.failed(Arc::new(io::Error::other("the writer panicked")));
         }
+        self.shared.ended.send_replace(true);
     }
 }
 
@@ -297,6 +344,25 @@ fn report<T: Send + 'static>(
     answer: Reply<T>,
     applied: Applied<T>,
 ) -> Result<(), redb::Error> {
+    report_as(reporters, answer, applied, |done| done)
+}
+
+/// Only what is durable was won, and can be given up.
+fn report_won(
+    reporters: &mut Vec<Reporter>,
+    answer: Reply<Won>,
+    applied: Applied<Leadership>,
+    shared: Arc<Shared>,
+) -> Result<(), redb::Error> {
+    report_as(reporters, answer, applied, |leadership| Won::new(leadership, shared))
+}
+
+fn report_as<T: Send + 'static, U: Send + 'static>(
+    reporters: &mut Vec<Reporter>,
+    answer: Reply<U>,
+    applied: Applied<T>,
+    done: impl FnOnce(T) -> U + Send + 'static,
+) -> Result<(), redb::Error> {
     let (result, fault) = match applied {
         Ok(result) => (Some(result), None),
         Err(fault) => (None, Some(fault)),
@@ -304,7 +370,7 @@ fn report<T: Send + 'static>(
     reporters.push(Box::new(move |fault| {
         let result = match fault {
             Some(fault) => Err(fault),
-            None => result.unwrap_or(Err(StoreError::Closed)),
+            None => result.unwrap_or(Err(StoreError::Closed)).map(done),
         };
         // A caller that has gone away misses its answer, not its commit.
         let _ = answer.send(result);

@@ -1,4 +1,8 @@
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::task::Poll;
 
 use tokio::sync::watch;
 
@@ -66,14 +70,20 @@ pub async fn a_large_change_that_is_cut_off_is_not_seen_and_is_collected(bed: &i
     large::write(&*store, &leadership, &root, content("old", ENTRIES), Batch::new()).await.unwrap();
     for commits in 0.. {
         let leadership = lead(&*store).await;
-        let cut = Cut { store: &*store, left: AtomicU64::new(commits) };
+        let cut = Cut::after(&*store, commits);
         let result = large::write(&cut, &leadership, &root, content("new", ENTRIES), Batch::new()).await;
         let loaded = all(&*store).await;
         let mark = if result.is_ok() { "new" } else { "old" };
         assert_eq!(seen(&loaded), Some((ENTRIES, mark.to_owned())), "cut after {commits} commits");
-        // The reign that writes collects nothing of its own, which may be still under way.
-        let collected = large::collect(&*store, &leadership, &loaded).await.unwrap();
-        assert!(result.is_ok() || collected == 0, "collected {collected}");
+        // Every other time the next leader finds it.
+        if commits % 2 == 0 {
+            large::collect(&*store, &leadership, &loaded).await.unwrap();
+            assert_eq!(
+                all(&*store).await.entries.len(),
+                ENTRIES + 1,
+                "after {commits} commits, in this reign"
+            );
+        }
         let next = lead(&*store).await;
         large::collect(&*store, &next, &loaded_again(&*store).await).await.unwrap();
         let loaded = all(&*store).await;
@@ -85,6 +95,47 @@ pub async fn a_large_change_that_is_cut_off_is_not_seen_and_is_collected(bed: &i
             break;
         }
     }
+}
+
+/// At every commit, without a new reign; and not before it is dropped.
+pub async fn a_large_change_whose_caller_goes_away_is_collected(bed: &impl Bed) {
+    let store = bed.open().await;
+    let leadership = lead(&*store).await;
+    let root = key("big");
+    large::write(&*store, &leadership, &root, content("old", ENTRIES), Batch::new()).await.unwrap();
+    for commits in 0..=4 {
+        let stuck = Cut::stuck_after(&*store, commits);
+        let mut write =
+            Box::pin(large::write(&stuck, &leadership, &root, content("new", ENTRIES), Batch::new()));
+        stuck.reached_by(write.as_mut()).await;
+        let loaded = all(&*store).await;
+        let written = loaded.entries.len() - (ENTRIES + 1);
+        assert_eq!(written > 0, commits > 0, "after {commits} commits");
+        let collected = large::collect(&*store, &leadership, &loaded).await.unwrap();
+        assert_eq!(collected, 0, "it may still be finished");
+        drop(write);
+        assert_eq!(large::collect(&*store, &leadership, &loaded).await.unwrap(), written);
+        let loaded = all(&*store).await;
+        assert_eq!(seen(&loaded), Some((ENTRIES, "old".to_owned())));
+        assert_eq!(loaded.entries.len(), ENTRIES + 1);
+    }
+}
+
+/// The commit that flips was queued when its caller went away, and happens after a leader has loaded.
+pub async fn a_large_change_that_is_finished_after_its_caller_is_not_collected(bed: &impl Bed) {
+    let store = bed.open().await;
+    let leadership = lead(&*store).await;
+    let root = key("big");
+    let stuck = Cut::stuck_after(&*store, 4);
+    let mut write = Box::pin(large::write(&stuck, &leadership, &root, content("new", ENTRIES), Batch::new()));
+    stuck.reached_by(write.as_mut()).await;
+    let loaded = all(&*store).await;
+    assert_eq!(loaded.entries.len(), ENTRIES, "all but the pointer");
+    drop(write);
+    let flip = stuck.kept().take().unwrap();
+    store.commit(&leadership, flip).await.unwrap();
+    assert_eq!(large::collect(&*store, &leadership, &loaded).await.unwrap(), 0);
+    assert_eq!(seen(&all(&*store).await), Some((ENTRIES, "new".to_owned())));
 }
 
 async fn loaded_again(store: &dyn Store) -> Snapshot {
@@ -136,19 +187,49 @@ pub async fn a_large_change_with_a_condition_that_fails_leaves_nothing(bed: &imp
     assert_eq!(all(&*store).await, before);
 }
 
-/// A store that takes so many commits, and then none: as of a process that was killed.
+/// A store that takes so many commits, and then none: it refuses them as of a process that was killed, or keeps the first
+/// of them and answers nothing any more.
 #[derive(Debug)]
 struct Cut<'s> {
     store: &'s dyn Store,
     left: AtomicU64,
+    /// Set: answers nothing, and keeps it here.
+    kept: Option<Mutex<Option<Batch>>>,
+}
+
+impl<'s> Cut<'s> {
+    fn after(store: &'s dyn Store, commits: u64) -> Self {
+        Self { store, left: AtomicU64::new(commits), kept: None }
+    }
+
+    fn stuck_after(store: &'s dyn Store, commits: u64) -> Self {
+        Self { kept: Some(Mutex::default()), ..Self::after(store, commits) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Option<Batch>> {
+        self.kept.as_ref().unwrap().lock().unwrap()
+    }
+
+    /// Goes on with `work` until it is stuck here.
+    async fn reached_by<T>(&self, mut work: Pin<&mut impl Future<Output = T>>) {
+        poll_fn(|context| {
+            assert!(work.as_mut().poll(context).is_pending(), "it ended");
+            if self.kept().is_some() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
 }
 
 impl Store for Cut<'_> {
     fn commit<'a>(&'a self, leadership: &'a Leadership, batch: Batch) -> Answer<'a, Stamp> {
         let taken = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
-        match taken {
-            Ok(_) => self.store.commit(leadership, batch),
-            Err(_) => Box::pin(async { Err(StoreError::Closed) }),
+        match (taken, &self.kept) {
+            (Ok(_), _) => self.store.commit(leadership, batch),
+            (Err(_), None) => Box::pin(async { Err(StoreError::Closed) }),
+            (Err(_), Some(kept)) => {
+                kept.lock().unwrap().get_or_insert(batch);
+                Box::pin(std::future::pending())
+            }
         }
     }
 

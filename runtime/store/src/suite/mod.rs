@@ -66,6 +66,8 @@ macro_rules! suite {
             a_prefix_gives_its_part
             a_large_change_is_seen_whole_or_not_at_all
             a_large_change_that_is_cut_off_is_not_seen_and_is_collected
+            a_large_change_whose_caller_goes_away_is_collected
+            a_large_change_that_is_finished_after_its_caller_is_not_collected
             of_two_large_changes_at_once_one_wins
             a_large_change_with_a_condition_that_fails_leaves_nothing
             a_random_history_agrees_with_a_model
