@@ -25,6 +25,9 @@ const SOURCES: [&str; 9] = [
 ];
 
 fn main() -> Result<(), Box<dyn error::Error>> {
+    // Every task has a shim, which is this program: at a fixed address the linker, not each process, writes the addresses
+    // into its tables, and all shims share these pages (ARCHITECTURE.md, decisions).
+    println!("cargo:rustc-link-arg-bins=-no-pie");
     println!("cargo:rustc-env=CLUSTERCTL_COMMIT={}", commit().as_deref().unwrap_or("unknown"));
     println!("cargo:rustc-env=CLUSTERCTL_BUILD_DATE={}", date::civil(build_second()? / 86_400));
 
