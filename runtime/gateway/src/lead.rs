@@ -40,6 +40,8 @@ const BODY_IDLE: Duration = Duration::from_secs(30);
 pub struct Options {
     /// The directory of the store.
     pub store: PathBuf,
+    /// How the store is opened.
+    pub storage: store::Options,
     /// The directory of artifacts.
     pub artifacts: PathBuf,
     /// `host:port` that clients and agents reach this master at.
@@ -57,6 +59,7 @@ impl Options {
         let advertised = address.to_string();
         Self {
             store: dir.join("store"),
+            storage: store::Options::default(),
             artifacts: dir.join("artifacts"),
             master: master::Options::new("up", &advertised, http),
             services: services::Options::new(&advertised),
@@ -110,7 +113,7 @@ struct Rooms {
 impl Reign {
     async fn begin(options: &Options) -> Result<Reign, GatewayError> {
         let store: Arc<dyn Store> =
-            Arc::new(EmbeddedStore::open(&options.store, store::Options::default()).await?);
+            Arc::new(EmbeddedStore::open(&options.store, options.storage.clone()).await?);
         match Reign::upon(Arc::clone(&store), options).await {
             Ok(reign) => Ok(reign),
             Err(error) => {
