@@ -352,6 +352,17 @@ fn root_in_a_task_is_not_the_machines_root() {
 
 #[test]
 #[ignore = "needs root"]
+fn below_a_first_process_of_ours_nothing_is_inherited_either() {
+    let fixture = Fixture::as_root();
+    let mut spec = fixture.spec("t", "ls /proc/$$/fd; umask; cat /proc/self/oom_score_adj; ulimit -n; :");
+    spec.namespaces = OWN;
+    let inherited = "exec 5</dev/null 9>/dev/null; umask 077; echo 500 > /proc/self/oom_score_adj";
+    assert_eq!(fixture.start_by(&harness::after(inherited), &spec).wait().end, End::Code(0));
+    assert_eq!(fixture.output("t"), "0\n1\n2\n0022\n0\n1024\n");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_request_to_end_on_the_way_into_the_group_is_never_lost() {
     let fixture = Fixture::as_root();
     for (name, namespaces) in [("shared", Namespaces::default()), ("own", OWN)] {
