@@ -8,10 +8,11 @@
 //!   and namespaces, gives up its privileges and becomes the task, or stays as process 1 of its namespace.
 //!
 //! Only the shim forks, and a shim is small. Namespaces are unshared by single-threaded programs, so no code
-//! runs in a half-made child, and nothing here needs `unsafe`.
+//! runs in a half-made child, and the one `unsafe` marks inherited descriptors, which no safe type can name.
 
 mod control;
 mod entry;
+mod inputs;
 mod log;
 mod outcome;
 mod supervisor;

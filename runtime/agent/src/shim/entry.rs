@@ -21,8 +21,8 @@ use crate::record;
 use crate::spec::{Command, End, Spec};
 use crate::user::User;
 
-mod capabilities;
-mod inherit;
+pub(super) mod capabilities;
+pub(super) mod inherit;
 
 /// Where programs are looked for when the task's environment does not say.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,7 +1,7 @@
 //! The supervisor: one thread, one loop around poll(2).
 
 use std::fs::OpenOptions;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,10 +12,10 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::{Resource, Rlimit, getrlimit, set_child_subreaper, setrlimit, setsid};
 use rustix::thread::UnshareFlags;
-use signal_hook::consts::{SIGCHLD, SIGTERM};
 
 use super::control::{Line, Word};
 use super::entry::{chain, end_of, unshare};
+use super::inputs::{Signals, Stream, drain};
 use super::log::Log;
 use super::tree::{Tree, reap};
 use super::{ALREADY, BROKEN, Outcome};
@@ -28,10 +28,6 @@ use crate::spec::{End, Exit, Spec, Started};
 pub(crate) const LOCK: &str = "lock";
 /// How long the killed may take to be gone before they are called stuck.
 const KILL_LIMIT: Duration = Duration::from_secs(5);
-/// How many bytes of a stream are copied before other work gets its turn.
-const TURN: usize = 256 << 10;
-/// The most that a pipe holds (`/proc/sys/fs/pipe-max-size`, as it is by default).
-const MAX_PIPE: usize = 1 << 20;
 /// No deadline: look around once in a while all the same.
 const IDLE: Duration = Duration::from_secs(24 * 3600);
 
@@ -150,60 +146,6 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Signals as readable pipes.
-struct Signals {
-    term: UnixStream,
-    child: UnixStream,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let pipe = |signal| {
-            let (read, write) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            signal_hook::low_level::pipe::register(signal, write)?;
-            Ok::<_, io::Error>(read)
-        };
-        Ok(Self { term: pipe(SIGTERM)?, child: pipe(SIGCHLD)? })
-    }
-}
-
-/// Whether anything was there.
-fn drain(mut stream: &UnixStream) -> bool {
-    let mut any = false;
-    let mut bytes = [0; 64];
-    while stream.read(&mut bytes).is_ok_and(|n| n > 0) {
-        any = true;
-    }
-    any
-}
-
-/// One stream of the task's output.
-struct Stream {
-    pipe: Option<PipeReader>,
-    log: Log,
-}
-
-impl Stream {
-    /// Copies what is there, at most about `bytes`, so that other work gets its turn.
-    fn copy(&mut self, buffer: &mut [u8], bytes: usize) {
-        let mut copied = 0;
-        while copied < bytes {
-            let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => {
-                    copied += n;
-                    self.log.write(buffer.get(..n).unwrap_or_default());
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.pipe = None,
-            }
-        }
-    }
-}
-
 struct Supervisor<'a> {
     dir: &'a Path,
     spec: &'a Spec,
@@ -313,7 +255,7 @@ impl<'a> Supervisor<'a> {
                 self.reap();
             }
             for stream in &mut self.streams {
-                stream.copy(&mut self.buffer, TURN);
+                stream.copy(&mut self.buffer);
             }
         }
         self.finish()
@@ -398,9 +340,7 @@ impl<'a> Supervisor<'a> {
         self.leader_ended(ended);
         self.listen();
         for stream in &mut self.streams {
-            // As much as was in the pipe: whoever else has it open and writes on is not waited for.
-            stream.copy(&mut self.buffer, MAX_PIPE);
-            stream.pipe = None;
+            stream.finish(&mut self.buffer);
         }
         let usage = self.tree.group().map(crate::cgroup::Group::usage).unwrap_or_default();
         let end = self.end.take().unwrap_or_else(|| End::Stuck("its main process does not end".into()));

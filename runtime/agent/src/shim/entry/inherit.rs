@@ -16,7 +16,7 @@ const DESCRIPTORS: u64 = 1024;
 ///
 /// # Errors
 /// When the open files cannot be listed.
-pub(super) fn forget() -> io::Result<()> {
+pub(in crate::shim) fn forget() -> io::Result<()> {
     close_on_exec()?;
     umask(Mode::from_raw_mode(0o022));
     // Where it is not allowed to be more important than its agent, it is as important.
