@@ -25,7 +25,7 @@ pub(super) mod capabilities;
 pub(super) mod inherit;
 
 /// Where programs are looked for when the task's environment does not say.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn run(dir: &Path) -> ExitCode {
     // A copy that exec closes: that it is closed tells the shim that the program runs.
@@ -113,7 +113,7 @@ fn own_mounts(own_proc: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn become_user(user: &User) -> io::Result<()> {
+pub(super) fn become_user(user: &User) -> io::Result<()> {
     let gid = Gid::from_raw(user.gid);
     let uid = Uid::from_raw(user.uid);
     let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
@@ -144,7 +144,7 @@ fn limit(spec: &Spec) {
     }
 }
 
-fn program(command: &Command) -> Result<Program, String> {
+pub(super) fn program(command: &Command) -> Result<Program, String> {
     match command {
         Command::Argv(argv) => {
             let (first, rest) = argv.split_first().ok_or("the command is empty")?;
@@ -200,7 +200,7 @@ pub(super) fn end_of(status: std::process::ExitStatus) -> End {
 }
 
 /// An error with its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_millis(20);
 /// Of how many of the killed the end is waited for at once: each takes a descriptor.
 const WAITED: usize = 16;
 
-pub(super) struct Tree {
+pub(crate) struct Tree {
     group: Option<Group>,
     shim: i32,
 }
@@ -34,7 +34,7 @@ struct Seen {
 }
 
 impl Tree {
-    pub(super) fn new(group: Option<Group>, shim: i32) -> Self {
+    pub(crate) fn new(group: Option<Group>, shim: i32) -> Self {
         Self { group, shim }
     }
 
@@ -68,7 +68,7 @@ impl Tree {
     }
 
     /// Kills all and waits until they are gone; names those that are left at the limit.
-    pub(super) fn kill(&self, limit: Duration) -> Vec<i32> {
+    pub(crate) fn kill(&self, limit: Duration) -> Vec<i32> {
         self.kill_and_reap(limit, |_, _| {})
     }
 
