@@ -82,6 +82,46 @@ pub enum Durability {
 /// # Errors
 /// When the directory cannot be written.
 pub fn write<R: Record>(dir: &Path, record: &R, durability: Durability) -> Result<(), RecordError> {
+    let draft = draft(dir, record)?;
+    if durability == Durability::Synced {
+        draft.sync()?;
+    }
+    let path = draft.publish()?;
+    if durability == Durability::Synced {
+        sync_directory(dir).map_err(|source| RecordError::Io { action: "write", path, source })?;
+    }
+    Ok(())
+}
+
+/// A record that is written but does not show yet.
+pub(crate) struct Draft {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    pub(crate) fn sync(&self) -> Result<(), RecordError> {
+        self.file.sync_all().map_err(|source| self.failed(source))
+    }
+
+    /// Lets it show; for good once its directory is synced. Says where.
+    pub(crate) fn publish(self) -> Result<PathBuf, RecordError> {
+        fs::rename(&self.temporary, &self.path).map_err(|source| self.failed(source))?;
+        Ok(self.path)
+    }
+
+    fn failed(&self, source: io::Error) -> RecordError {
+        RecordError::Io { action: "write", path: self.path.clone(), source }
+    }
+}
+
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The first step of [`write`], for several that are synced together.
+pub(crate) fn draft<R: Record>(dir: &Path, record: &R) -> Result<Draft, RecordError> {
     let path = dir.join(R::FILE);
     let text = encode(record).map_err(|source| RecordError::Encode { path: path.clone(), source })?;
     let temporary = dir.join(format!(".{}.new", R::FILE));
@@ -90,14 +130,7 @@ pub fn write<R: Record>(dir: &Path, record: &R, durability: Durability) -> Resul
     let mut file = temporary_file(&temporary).map_err(failed)?;
     // Over what may be reserved there, whose blocks a full disk could not give again.
     file.write_all(text.as_bytes()).and_then(|()| file.set_len(text.len() as u64)).map_err(failed)?;
-    if durability == Durability::Synced {
-        file.sync_all().map_err(failed)?;
-    }
-    fs::rename(&temporary, &path).map_err(failed)?;
-    if durability == Durability::Synced {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    Ok(Draft { file, temporary, path })
 }
 
 /// Takes the room for a record that must be written later, when the disk may be full.

@@ -246,6 +246,13 @@ impl<K: Kernel> Group<K> {
         Ok(())
     }
 
+    /// Removes the group wherever it holds neither a process nor another group; elsewhere it stays.
+    pub fn remove_if_unused(&self) {
+        for (_, dir) in self.dirs() {
+            let _ = self.kernel.remove(&dir);
+        }
+    }
+
     fn make_parents(&self, hierarchy: &Hierarchy) -> Result<(), CgroupError> {
         let mut dir = hierarchy.mount.clone();
         let mut parts = Path::new(&self.path).iter().peekable();

@@ -267,6 +267,12 @@ impl State {
         tasks.into_iter().chain(ending).min()
     }
 
+    /// Whether it was to end with all its tasks, and that is done.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending.is_some_and(|ending| ending.done)
+    }
+
     /// The highest epoch seen.
     #[must_use]
     pub fn epoch(&self) -> u64 {

@@ -116,11 +116,7 @@ where
     let (questions, asked) = mpsc::channel(16);
     agent.work.spawn(dial::run(masters, words));
     let router = view::router(questions).merge(parts.router);
-    agent.work.spawn(async move {
-        if let Err(e) = axum::serve(listener, router).await {
-            tracing::error!("files are not served any more: {e}");
-        }
-    });
+    agent.work.spawn(view::serve(listener, router, [options.address.to_string(), options.hostname.clone()]));
     if let Some(ready) = parts.ready {
         let _ = ready.send(endpoint);
     }
@@ -134,9 +130,16 @@ where
         signals: Signals::listen(options.signals)?,
     };
     let ended = agent.run(sources).await;
+    let (all_ended, means) = (agent.state.is_over(), agent.terms.means.clone());
     // What is still on its way to the disk gets there.
     drop(agent);
-    let _ = tokio::task::spawn_blocking(move || disk_thread.join()).await;
+    let _ = tokio::task::spawn_blocking(move || {
+        let _ = disk_thread.join();
+        if all_ended {
+            means.remove_groups();
+        }
+    })
+    .await;
     ended
 }
 
