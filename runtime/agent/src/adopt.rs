@@ -10,15 +10,17 @@ mod observe;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 pub use decide::{Decision, Found, Holder, Leader, Observations, Why, decide};
-pub use observe::{observe, release_unstarted};
+pub(crate) use observe::lock_is_held;
+pub use observe::{Unknown, observe, release_unstarted};
 
-use crate::process::Process;
-use crate::record::{self, RecordError};
+use crate::proc::{self, Identity};
+use crate::process::{Process, wait_any};
+use crate::record::RecordError;
 use crate::spec::{Exit, Started};
 
 /// A task that was found.
@@ -44,6 +46,8 @@ pub enum State {
         /// The record, whose groups must be emptied and removed by [`clean_up`].
         started: Option<Started>,
     },
+    /// It could not be looked at. Nothing follows from that; see [`Unknown::is_passing`].
+    Unknown(Unknown),
 }
 
 /// A living shim.
@@ -66,12 +70,11 @@ impl Running {
     /// Waits for the shim's end and reads how the task ended; `None` when it lives on.
     ///
     /// # Errors
-    /// When the shim is gone without a good record.
-    pub fn wait(&self, dir: &Path, limit: Duration) -> Option<Result<Exit, Why>> {
-        self.shim.wait(limit).then(|| match record::read::<Exit>(dir) {
-            Ok(Some(exit)) => Ok(exit),
-            Ok(None) => Err(Why::ShimGone { leader: Leader::Gone }),
-            Err(e) => Err(Why::Damaged(e.to_string())),
+    /// When the shim is gone without a good record, or that cannot be looked at: what else is true then.
+    pub fn wait(&self, dir: &Path, limit: Duration) -> Option<Result<Exit, Box<State>>> {
+        self.shim.wait(limit).then(|| match recover_one(dir).state {
+            State::Exited(exit) => Ok(exit),
+            other => Err(Box::new(other)),
         })
     }
 }
@@ -95,7 +98,10 @@ pub fn recover(dir: &Path) -> io::Result<Vec<Recovered>> {
 /// Looks at one task's directory.
 #[must_use]
 pub fn recover_one(dir: &Path) -> Recovered {
-    let (observations, shim) = observe(dir);
+    let (observations, shim) = match observe(dir) {
+        Ok(seen) => seen,
+        Err(unknown) => return Recovered { dir: dir.to_owned(), state: State::Unknown(unknown) },
+    };
     let started = match &observations.started {
         Found::Good(started) => Some(started.clone()),
         _ => None,
@@ -123,21 +129,99 @@ pub enum CleanUpError {
     /// Records would not go.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Without groups: processes would not die.
+    #[error("processes {pids:?} of the task did not end")]
+    Alive {
+        /// Their numbers.
+        pids: Vec<i32>,
+    },
+    /// Without groups: the machine's processes cannot be looked at, so nobody knows whether some are left.
+    #[error("cannot tell whether processes of the session of process {leader} are left")]
+    Unread {
+        /// The task's first process, whose number is its session's.
+        leader: i32,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Ends what a lost task left running and removes its group. Only processes of its own group are touched, or,
-/// without groups, its leader if it is the very same process. Can be done again.
+/// without groups, its leader if it is the very same process, and those of the leader's session. Can be done again.
+///
+/// Without groups, a process that made a session of its own and whose parent is gone cannot be told from others
+/// once the shim, which adopts such, is gone: it is left.
 ///
 /// # Errors
-/// When processes do not die within `limit`, or the group stays.
+/// When processes do not die within `limit`, cannot be looked at, or the group stays.
 pub fn clean_up(started: &Started, limit: Duration) -> Result<(), CleanUpError> {
     if let Some(groups) = &started.groups {
         let group = groups.task()?;
         group.kill(limit)?;
         group.remove()?;
-    } else if let Some(leader) = Process::open_exactly(&started.leader) {
-        leader.signal(Signal::KILL);
-        let _ = leader.wait(limit);
+        return Ok(());
     }
-    Ok(())
+    end_session(&started.leader, limit)
+}
+
+/// How long to wait for one of the killed to end before looking for new ones.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// Of how many of the killed the end is waited for at once: each takes a descriptor.
+const WAITED: usize = 16;
+
+/// Who was killed now, and some of them to wait for.
+#[derive(Default)]
+struct Left {
+    pids: Vec<i32>,
+    some: Vec<Process>,
+}
+
+fn end_session(leader: &Identity, limit: Duration) -> Result<(), CleanUpError> {
+    let unread = |source| CleanUpError::Unread { leader: leader.pid, source };
+    if proc::boot_id().map_err(unread)? != leader.boot_id {
+        return Ok(());
+    }
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = kill_session(leader).map_err(unread)?;
+        if left.pids.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(CleanUpError::Alive { pids: left.pids });
+        }
+        wait_any(&left.some, ROUND);
+    }
+}
+
+/// Kills whom the leader's session still has. Its number stays taken while there is one, so nobody is left
+/// when another process has it.
+fn kill_session(leader: &Identity) -> io::Result<Left> {
+    let mut left = Left::default();
+    if proc::find(leader.pid)?.is_some_and(|stat| stat.start_time != leader.start_time) {
+        return Ok(left);
+    }
+    let ours = |pid: i32| {
+        proc::find(pid).map(|stat| {
+            stat.is_some_and(|s| {
+                // It makes its session only some time after its start.
+                let in_session = pid == leader.pid || s.session == leader.pid;
+                in_session && s.start_time >= leader.start_time && !s.is_dead()
+            })
+        })
+    };
+    for pid in proc::all()? {
+        if ours(pid)?
+            && let Some(process) = Process::try_open(pid)?
+            && ours(pid)?
+        {
+            process.signal(Signal::KILL);
+            left.pids.push(pid);
+            if left.some.len() < WAITED {
+                left.some.push(process);
+            }
+        }
+    }
+    Ok(left)
 }

@@ -14,6 +14,7 @@ mod clock;
 pub mod core;
 mod dial;
 mod disk;
+mod drafts;
 mod fetching;
 mod gc;
 mod isolation;

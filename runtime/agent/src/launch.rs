@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use crate::process::Process;
-use crate::record::{self, Durability, RecordError};
+use crate::record::{self, Durability, Record, RecordError};
 use crate::shim::Outcome;
-use crate::spec::Spec;
+use crate::spec::{Exit, Launched, Spec, Started};
 
 /// An answer is one short line.
 const MAX_ANSWER: u64 = 64 << 10;
@@ -57,8 +57,12 @@ pub struct Launching {
 /// # Errors
 /// When the directory cannot be written or the program not started.
 pub fn launch(program: &Program, dir: &Path, spec: &Spec) -> Result<Launching, LaunchError> {
-    record::write(dir, spec, Durability::ThisBoot)?;
     let failed = |source| LaunchError::Spawn { path: program.path.clone(), source };
+    // What a task was started with is what its adopters must read. The shim says that it has one.
+    if !is_taken(dir)? {
+        let boot_id = Some(crate::proc::boot_id().map_err(failed)?);
+        record::write(dir, &Launched { boot_id, spec: spec.clone() }, Durability::ThisBoot)?;
+    }
     // The shim works from the root directory, so as not to hold another.
     let dir = std::path::absolute(dir).map_err(failed)?;
     // The shim's own last words, should it panic; it outlives our standard error.
@@ -75,6 +79,21 @@ pub fn launch(program: &Program, dir: &Path, spec: &Spec) -> Result<Launching, L
         .map_err(failed)?;
     let answer = child.stdout.take().ok_or(LaunchError::Silent)?;
     Ok(Launching { child, answer })
+}
+
+/// Whether a shim has or had this task.
+fn is_taken(dir: &Path) -> Result<bool, RecordError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RecordError::Io { action: "look at", path, source }
+    };
+    for file in [Started::FILE, Exit::FILE].map(|name| dir.join(name)) {
+        if file.try_exists().map_err(failed(&file))? {
+            return Ok(true);
+        }
+    }
+    let lock = dir.join(crate::shim::LOCK);
+    crate::adopt::lock_is_held(&lock).map_err(failed(&lock))
 }
 
 impl Launching {

@@ -17,22 +17,38 @@ pub struct Process {
 }
 
 impl Process {
-    /// Takes hold of whatever has this number now; `None` when nothing has.
+    /// Takes hold of whatever has this number now; `None` when nothing has, or when it cannot be held: it is no
+    /// proof of an end, for which see [`Self::try_open`].
     #[must_use]
     pub fn open(pid: i32) -> Option<Self> {
-        let fd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        Some(Self { pid, fd })
+        Self::try_open(pid).ok().flatten()
+    }
+
+    /// Takes hold of whatever has this number now; `None` when nothing has.
+    ///
+    /// # Errors
+    /// When that cannot be told: no descriptor is left, or the kernel knows no pidfds (before Linux 5.3).
+    pub fn try_open(pid: i32) -> io::Result<Option<Self>> {
+        let Some(number) = Pid::from_raw(pid) else { return Ok(None) };
+        match pidfd_open(number, PidfdFlags::empty()) {
+            Ok(fd) => Ok(Some(Self { pid, fd })),
+            Err(rustix::io::Errno::SRCH) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
     }
 
     /// Takes hold of exactly this process; `None` when it has ended, whoever has its number now.
-    #[must_use]
-    pub fn open_exactly(identity: &Identity) -> Option<Self> {
-        if proc::boot_id().ok()? != identity.boot_id {
-            return None;
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn open_exactly(identity: &Identity) -> io::Result<Option<Self>> {
+        if proc::boot_id()? != identity.boot_id {
+            return Ok(None);
         }
         // The descriptor first: if the start time is right afterwards, it was right when it was opened.
-        let process = Self::open(identity.pid)?;
-        (proc::stat(identity.pid).ok()?.start_time == identity.start_time).then_some(process)
+        let Some(process) = Self::try_open(identity.pid)? else { return Ok(None) };
+        let stat = proc::find(identity.pid)?;
+        Ok(stat.is_some_and(|stat| stat.start_time == identity.start_time).then_some(process))
     }
 
     /// Its number.

@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 pub const PROTOCOL: u32 = 1;
 /// No record of ours comes near this size; whatever is longer is not one.
 const MAX_BYTES: u64 = 4 << 20;
+/// What [`reserve`] takes: more than an exit record comes to.
+const RESERVED: usize = 16 << 10;
 const CHECK: &str = ",\"check\":\"";
 
 /// Why a record cannot be read or written.
@@ -80,23 +82,70 @@ pub enum Durability {
 /// # Errors
 /// When the directory cannot be written.
 pub fn write<R: Record>(dir: &Path, record: &R, durability: Durability) -> Result<(), RecordError> {
+    let draft = draft(dir, record)?;
+    if durability == Durability::Synced {
+        draft.sync()?;
+    }
+    let path = draft.publish()?;
+    if durability == Durability::Synced {
+        sync_directory(dir).map_err(|source| RecordError::Io { action: "write", path, source })?;
+    }
+    Ok(())
+}
+
+/// A record that is written but does not show yet.
+pub(crate) struct Draft {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    pub(crate) fn sync(&self) -> Result<(), RecordError> {
+        self.file.sync_all().map_err(|source| self.failed(source))
+    }
+
+    /// Lets it show; for good once its directory is synced. Says where.
+    pub(crate) fn publish(self) -> Result<PathBuf, RecordError> {
+        fs::rename(&self.temporary, &self.path).map_err(|source| self.failed(source))?;
+        Ok(self.path)
+    }
+
+    fn failed(&self, source: io::Error) -> RecordError {
+        RecordError::Io { action: "write", path: self.path.clone(), source }
+    }
+}
+
+pub(crate) fn sync_directory(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The first step of [`write`], for several that are synced together.
+pub(crate) fn draft<R: Record>(dir: &Path, record: &R) -> Result<Draft, RecordError> {
     let path = dir.join(R::FILE);
     let text = encode(record).map_err(|source| RecordError::Encode { path: path.clone(), source })?;
     let temporary = dir.join(format!(".{}.new", R::FILE));
     let failed = |source| RecordError::Io { action: "write", path: path.clone(), source };
     // What a writer that was killed left behind is no obstacle.
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = options.open(&temporary).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    if durability == Durability::Synced {
-        file.sync_all().map_err(failed)?;
-    }
-    fs::rename(&temporary, &path).map_err(failed)?;
-    if durability == Durability::Synced {
-        File::open(dir).and_then(|d| d.sync_all()).map_err(failed)?;
-    }
-    Ok(())
+    let mut file = temporary_file(&temporary).map_err(failed)?;
+    // Over what may be reserved there, whose blocks a full disk could not give again.
+    file.write_all(text.as_bytes()).and_then(|()| file.set_len(text.len() as u64)).map_err(failed)?;
+    Ok(Draft { file, temporary, path })
+}
+
+/// Takes the room for a record that must be written later, when the disk may be full.
+///
+/// # Errors
+/// When there is none.
+pub fn reserve<R: Record>(dir: &Path) -> Result<(), RecordError> {
+    let path = dir.join(format!(".{}.new", R::FILE));
+    temporary_file(&path)
+        .and_then(|mut file| file.write_all(&[b' '; RESERVED]))
+        .map_err(|source| RecordError::Io { action: "reserve", path, source })
+}
+
+fn temporary_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Reads a record; `None` when there is no such file.
@@ -112,12 +161,20 @@ pub fn read<R: Record>(dir: &Path) -> Result<Option<R>, RecordError> {
         Err(e) => Err(e),
     };
     opened.map_err(|source| RecordError::Io { action: "read", path: path.clone(), source })?;
-    let record: R =
-        decode(&bytes).map_err(|what| RecordError::Damaged { path: path.clone(), what: what.into() })?;
-    if record.version() > PROTOCOL {
-        return Err(RecordError::Version { path, found: record.version() });
+    // The version first: a later one may be of another form altogether.
+    if let Some(found) = later_version(&bytes) {
+        return Err(RecordError::Version { path, found });
     }
-    Ok(Some(record))
+    decode(&bytes).map(Some).map_err(|what| RecordError::Damaged { path, what: what.into() })
+}
+
+fn later_version(bytes: &[u8]) -> Option<u32> {
+    #[derive(serde::Deserialize)]
+    struct Any {
+        version: u32,
+    }
+    let any: Any = serde_json::from_slice(bytes).ok()?;
+    (any.version > PROTOCOL).then_some(any.version)
 }
 
 fn encode<R: Serialize>(record: &R) -> Result<String, serde_json::Error> {
@@ -213,6 +270,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), &Sample { version: 2, name: "n".into() }, Durability::ThisBoot).unwrap();
         assert!(matches!(read::<Sample>(dir.path()), Err(RecordError::Version { found: 2, .. })));
+    }
+
+    #[test]
+    fn a_later_version_is_told_from_damage_whatever_its_form() {
+        let dir = tempfile::tempdir().unwrap();
+        for text in [r#"{"version":2,"sum":"of another kind"}"#, r#"{"check":"","version":2,"name":[]}"#] {
+            fs::write(dir.path().join("sample.json"), text).unwrap();
+            let read = read::<Sample>(dir.path());
+            assert!(matches!(read, Err(RecordError::Version { found: 2, .. })), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn a_reserved_record_is_no_record_until_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        reserve::<Sample>(dir.path()).unwrap();
+        assert!(read::<Sample>(dir.path()).unwrap().is_none());
+        write(dir.path(), &sample(), Durability::Synced).unwrap();
+        assert_eq!(read::<Sample>(dir.path()).unwrap(), Some(sample()));
     }
 
     #[test]

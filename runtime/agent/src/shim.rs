@@ -10,11 +10,12 @@
 //! - `unpack JOB` puts the file on its standard input into a sandbox, as the task's user ([`crate::fetch`]).
 //!
 //! Only the shim forks, and a shim is small. Namespaces are unshared by single-threaded programs, so no code
-//! runs in a half-made child, and nothing here needs `unsafe`.
+//! runs in a half-made child, and the one `unsafe` marks inherited descriptors, which no safe type can name.
 
 mod check;
 mod control;
 mod entry;
+mod inputs;
 mod log;
 mod outcome;
 mod supervisor;

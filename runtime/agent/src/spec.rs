@@ -42,9 +42,24 @@ pub struct Spec {
     /// Namespaces of its own.
     #[serde(default)]
     pub namespaces: Namespaces,
-    /// Whether set-user-id programs stay without effect.
-    #[serde(default)]
+    /// Whether set-user-id programs stay without effect; so they do when nothing is said.
+    #[serde(default = "yes")]
     pub no_new_privileges: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What `spec.json` holds: the spec, and when that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launched {
+    /// The boot in which the task was launched: in a later one it may have run, though nothing else was kept.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// The spec.
+    #[serde(flatten)]
+    pub spec: Spec,
 }
 
 /// What to run.
@@ -173,12 +188,22 @@ pub enum End {
     Signal(i32),
     /// It never ran, and why.
     Failed(String),
+    /// Not even SIGKILL ended it, and what is known.
+    #[serde(rename = "does_not_end")]
+    Stuck(String),
 }
 
 impl Record for Spec {
     const FILE: &'static str = "spec.json";
     fn version(&self) -> u32 {
         self.version
+    }
+}
+
+impl Record for Launched {
+    const FILE: &'static str = Spec::FILE;
+    fn version(&self) -> u32 {
+        self.spec.version
     }
 }
 
@@ -232,6 +257,16 @@ mod tests {
         let spec: Spec = serde_json::from_str(text).unwrap();
         assert_eq!(spec.namespaces, Namespaces::default());
         assert!(spec.env.is_empty() && spec.groups.is_none());
+        assert!(spec.no_new_privileges, "the safe side");
+        assert_eq!(serde_json::from_str::<Launched>(text).unwrap(), Launched { boot_id: None, spec });
+    }
+
+    #[test]
+    fn a_spec_that_was_launched_is_read_as_a_spec_too() {
+        let launched = Launched { boot_id: Some("this".into()), spec: spec() };
+        let text = serde_json::to_string(&launched).unwrap();
+        assert_eq!(serde_json::from_str::<Spec>(&text).unwrap(), launched.spec);
+        assert_eq!(serde_json::from_str::<Launched>(&text).unwrap(), launched);
     }
 
     #[test]
@@ -247,7 +282,13 @@ mod tests {
             usage: Usage::default(),
             finished_at_ms: 7,
         };
-        let texts = [End::Code(0), End::Signal(9), End::Failed("no such program".into())].map(|end| {
+        let ends = [
+            End::Code(0),
+            End::Signal(9),
+            End::Failed("no such program".into()),
+            End::Stuck("it hangs".into()),
+        ];
+        let texts = ends.map(|end| {
             let text = serde_json::to_string(&exit(end.clone())).unwrap();
             assert_eq!(serde_json::from_str::<Exit>(&text).unwrap(), exit(end));
             text
@@ -256,6 +297,7 @@ mod tests {
         {"version":1,"task_id":"t","code":0,"oom":true,"killed":false,"stuck":[],"output_lost":0,"usage":{"cpu_ns":null,"memory_bytes":null,"memory_peak_bytes":null,"pids":null,"oom_kills":null},"finished_at_ms":7}
         {"version":1,"task_id":"t","signal":9,"oom":true,"killed":false,"stuck":[],"output_lost":0,"usage":{"cpu_ns":null,"memory_bytes":null,"memory_peak_bytes":null,"pids":null,"oom_kills":null},"finished_at_ms":7}
         {"version":1,"task_id":"t","failed":"no such program","oom":true,"killed":false,"stuck":[],"output_lost":0,"usage":{"cpu_ns":null,"memory_bytes":null,"memory_peak_bytes":null,"pids":null,"oom_kills":null},"finished_at_ms":7}
+        {"version":1,"task_id":"t","does_not_end":"it hangs","oom":true,"killed":false,"stuck":[],"output_lost":0,"usage":{"cpu_ns":null,"memory_bytes":null,"memory_peak_bytes":null,"pids":null,"oom_kills":null},"finished_at_ms":7}
         "#);
     }
 }

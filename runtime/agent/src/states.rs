@@ -6,6 +6,9 @@
 //!  └──▶ ended         └──failed──▶ ended ◀──shim ends── running   └──▶ killing
 //! ```
 //!
+//! A task whose shim is gone without a word is killed too: the agent empties its group, and only then is its
+//! end told. One that cannot be looked at is left as it is, and looked at again.
+//!
 //! A task id is launched once: whatever comes after the first launch, a shim is never started again but for
 //! one that an agent's restart found not to have started at all, and there the shim's lock decides.
 
@@ -16,6 +19,9 @@ use crate::spec::{End, Exit};
 const SHIM_LATE_MS: u64 = 10_000;
 /// A task that says nothing for so long is not "starting" any more.
 const START_LIMIT_MS: u64 = 60_000;
+
+/// When to look again at what could not be looked at.
+const LOOK_AGAIN_MS: u64 = 5_000;
 
 /// A task, as its agent knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,9 +46,18 @@ pub enum Phase {
     },
     /// Its program runs.
     Running,
-    /// The shim was asked to end it.
+    /// The shim was asked to end it, or the agent ends what a shim left.
     Killing {
-        /// When the agent stops relying on the shim.
+        /// When the agent stops relying on the shim, or tries again itself.
+        until: u64,
+        /// Why there is no shim to rely on; told once nothing of the task runs.
+        lost: Option<Why>,
+    },
+    /// Nobody knows: it could not be looked at. It may well run, so nothing is done to it.
+    Unknown {
+        /// Whether it is to be killed as soon as it is found.
+        kill: bool,
+        /// When it is looked at again.
         until: u64,
     },
     /// Nothing of it runs.
@@ -75,6 +90,9 @@ pub enum Event {
     ShimEnded(Box<Exit>),
     /// The shim is gone, or was never there.
     ShimLost(Why),
+    /// What became of it could not be looked at, which says nothing about it
+    /// ([`crate::adopt::State::Unknown`]).
+    Unknown,
     /// The group was emptied by the agent.
     Emptied,
     /// Time has passed.
@@ -90,6 +108,8 @@ pub enum Action {
     AskShim,
     /// End the shim and whatever is in the task's group.
     Empty,
+    /// Look at the task's directory again ([`crate::adopt::recover_one`]), and say what is there.
+    LookAgain,
     /// Tell the master: starting.
     ReportStarting,
     /// Tell the master: running.
@@ -120,7 +140,9 @@ impl TaskState {
     #[must_use]
     pub fn wake_at(&self) -> Option<u64> {
         match self.phase {
-            Phase::Starting { until, .. } | Phase::Killing { until } => Some(until),
+            Phase::Starting { until, .. } | Phase::Killing { until, .. } | Phase::Unknown { until, .. } => {
+                Some(until)
+            }
             _ => None,
         }
     }
@@ -132,18 +154,42 @@ impl TaskState {
 
     fn ask(&mut self, now: u64) -> Vec<Action> {
         let until = now.saturating_add(self.grace_ms).saturating_add(SHIM_LATE_MS);
-        self.phase = Phase::Killing { until };
+        self.phase = Phase::Killing { until, lost: None };
         vec![Action::AskShim, Action::ReportKilling]
     }
 
+    /// The agent ends what runs of it.
+    fn empty(&mut self, lost: Option<Why>, now: u64) -> Vec<Action> {
+        self.phase = Phase::Killing { until: now.saturating_add(SHIM_LATE_MS), lost };
+        vec![Action::Empty]
+    }
+
     /// A shim that is gone without a word may leave processes; they end before that is told.
-    fn lose(&mut self, why: Why) -> Vec<Action> {
-        let mut actions = match why {
-            Why::NeverStarted | Why::Rebooted => vec![],
-            _ => vec![Action::Empty],
-        };
-        actions.extend(self.end(Ended::Lost(why)));
-        actions
+    fn lose(&mut self, why: Why, now: u64) -> Vec<Action> {
+        match (&self.phase, why) {
+            (_, why @ (Why::NeverStarted | Why::Rebooted)) => self.end(Ended::Lost(why)),
+            // That is known, and being seen to.
+            (Phase::Killing { lost: Some(_), .. }, _) => vec![],
+            (_, why) => self.empty(Some(why), now),
+        }
+    }
+
+    /// It never ran only when that is all that its shim can have seen: no end of a program, nothing left.
+    fn end_by(&mut self, exit: Box<Exit>) -> Vec<Action> {
+        match exit.end {
+            End::Failed(why) if exit.stuck.is_empty() && !self.has_run() => self.end(Ended::NeverRan(why)),
+            _ => self.end(Ended::Exit(exit)),
+        }
+    }
+
+    /// As far as is known here.
+    fn has_run(&self) -> bool {
+        !matches!(self.phase, Phase::New | Phase::Starting { .. } | Phase::Unknown { .. })
+    }
+
+    fn unknown(&mut self, kill: bool, now: u64) -> Vec<Action> {
+        self.phase = Phase::Unknown { kill, until: now.saturating_add(LOOK_AGAIN_MS) };
+        vec![]
     }
 }
 
@@ -164,27 +210,41 @@ pub fn step(state: &mut TaskState, event: Event, now: u64) -> Vec<Action> {
         (Phase::Ended(_), _) => vec![],
 
         (_, Event::Launch) => vec![Action::ReportAgain],
-        (_, Event::ShimEnded(exit)) => match exit.end {
-            End::Failed(why) => state.end(Ended::NeverRan(why)),
-            _ => state.end(Ended::Exit(exit)),
-        },
-        (_, Event::ShimLost(why)) => state.lose(why),
+        (_, Event::ShimEnded(exit)) => state.end_by(exit),
+        (_, Event::ShimLost(why)) => state.lose(why, now),
         (_, Event::NotStarted(why)) => state.end(Ended::NeverRan(why)),
+        (Phase::Killing { lost: Some(why), .. }, Event::Emptied) => state.end(Ended::Lost(why)),
         (_, Event::Emptied) => state.end(Ended::Lost(Why::ShimGone { leader: crate::adopt::Leader::Gone })),
 
-        (Phase::Starting { kill: false, .. }, Event::Runs) => {
+        (Phase::Starting { kill: false, .. } | Phase::Unknown { kill: false, .. }, Event::Runs) => {
             state.phase = Phase::Running;
             vec![Action::ReportRunning]
         }
-        (Phase::Starting { kill: true, .. }, Event::Runs) => state.ask(now),
+        (Phase::Starting { kill: true, .. } | Phase::Unknown { kill: true, .. }, Event::Runs) => {
+            state.ask(now)
+        }
+
+        (Phase::Starting { kill, .. } | Phase::Unknown { kill, .. }, Event::Unknown) => {
+            state.unknown(kill, now)
+        }
+        (Phase::Running, Event::Unknown) => state.unknown(false, now),
+        // It is to end whatever it is.
+        (Phase::Killing { .. }, Event::Unknown) => vec![],
+        (Phase::Unknown { until, .. }, Event::Kill) => {
+            state.phase = Phase::Unknown { kill: true, until };
+            vec![]
+        }
+        (Phase::Unknown { kill, until }, Event::Tick) if now >= until => {
+            let _ = state.unknown(kill, now);
+            vec![Action::LookAgain]
+        }
+        (Phase::Unknown { .. }, Event::Tick) => vec![],
+
         (Phase::Starting { until, .. }, Event::Kill) => {
             state.phase = Phase::Starting { kill: true, until };
             vec![]
         }
-        (Phase::Starting { until, .. }, Event::Tick) if now >= until => {
-            state.phase = Phase::Killing { until: now.saturating_add(SHIM_LATE_MS) };
-            vec![Action::Empty]
-        }
+        (Phase::Starting { until, .. }, Event::Tick) if now >= until => state.empty(None, now),
         (Phase::Starting { .. }, Event::Tick) => vec![],
 
         (Phase::Running, Event::Kill) => state.ask(now),
@@ -192,11 +252,9 @@ pub fn step(state: &mut TaskState, event: Event, now: u64) -> Vec<Action> {
 
         (Phase::Killing { .. }, Event::Kill) => vec![Action::ReportAgain],
         // An agent that restarted knows the shim again, but not whether it was asked.
-        (Phase::Killing { .. }, Event::Runs) => vec![Action::AskShim],
-        (Phase::Killing { until }, Event::Tick) if now >= until => {
-            state.phase = Phase::Killing { until: now.saturating_add(SHIM_LATE_MS) };
-            vec![Action::Empty]
-        }
+        (Phase::Killing { lost: None, .. }, Event::Runs) => vec![Action::AskShim],
+        (Phase::Killing { .. }, Event::Runs) => vec![],
+        (Phase::Killing { until, lost }, Event::Tick) if now >= until => state.empty(lost, now),
         (Phase::Killing { .. }, Event::Tick) => vec![],
     }
 }

@@ -18,6 +18,12 @@ fn be_agent() {
 /// A task that writes down its number and stays.
 const SLEEP: &str = "echo $$ > pid.new; mv pid.new pid; exec sleep 1000";
 
+/// One of many that an agent has room for.
+#[cfg(test)]
+fn small(id: &str) -> api::mesos::TaskInfo {
+    api::mesos::TaskInfo { resources: "cpus:0.01;mem:32".parse().unwrap(), ..task(id, "true") }
+}
+
 /// The process that a task wrote down as its own.
 #[cfg(test)]
 fn identity(work_dir: &std::path::Path, id: &str) -> Identity {
@@ -52,6 +58,27 @@ async fn a_task_is_launched_told_of_and_killed() {
     session.launch(&task("t", SLEEP)).await;
     let again = session.update().await;
     assert_eq!((again.state, again.uuid), (TaskState::Killed, None), "{again:?}");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn a_burst_of_launches_runs_to_its_end() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let ids: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let launching = session.launch_all(ids.iter().map(|id| small(id)).collect());
+    let mut left: std::collections::BTreeSet<String> = ids.into_iter().collect();
+    while !left.is_empty() {
+        let status = session.update().await;
+        session.acknowledge(&status).await;
+        if status.state.is_terminal() {
+            assert_eq!(status.state, TaskState::Finished, "{status:?}");
+            left.remove(status.task.as_str());
+        }
+    }
+    launching.await.unwrap();
     agent.tell("stop").await;
     agent.wait().await;
 }

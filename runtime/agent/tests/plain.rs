@@ -1,19 +1,18 @@
 //! Tasks without root and without control groups: what every user has.
 
 #[cfg(test)]
+#[path = "plain/adoption.rs"]
+mod adoption;
+#[cfg(test)]
 mod harness;
 
 use std::fs;
-use std::time::{Duration, Instant};
 
-use agent::adopt::{self, Leader, State, Why};
-use agent::proc::Identity;
 use agent::process::Process;
 use agent::record;
 use agent::shim::Outcome;
-use agent::spec::{Command, End, Exit, Started};
-use harness::{Fixture, Mark, STUBBORN, adopted, failed, start_by_an_agent_that_is_killed};
-use rustix::process::Signal;
+use agent::spec::{Command, End, Exit};
+use harness::{Fixture, Mark, STUBBORN, adopted, failed};
 
 #[test]
 fn without_groups_a_task_runs_logs_and_leaves_its_exit_code() {
@@ -86,11 +85,123 @@ fn without_groups_a_kill_reaches_the_stubborn_and_the_stopped() {
     let mut marks = [mark.wait(), mark.wait()];
     marks.sort();
     assert_eq!(marks, ["inner", "outer"]);
-    let asked = Instant::now();
     task.kill();
     let exit = task.wait();
-    assert!(asked.elapsed() < Duration::from_millis(5100), "{:?}", asked.elapsed());
     assert_eq!((exit.end, exit.killed, exit.stuck), (End::Signal(9), true, vec![]));
+}
+
+/// Waits for a task that ends by itself and must take all these with it.
+#[cfg(test)]
+fn none_is_left(pids: &str, count: usize) {
+    let pids: Vec<i32> = pids.lines().map(|line| line.trim().parse().unwrap()).collect();
+    assert_eq!(pids.len(), count, "{pids:?}");
+    for pid in pids {
+        assert!(Process::open(pid).is_none_or(|p| p.has_ended()), "{pid} lives");
+    }
+}
+
+#[test]
+fn more_processes_than_descriptors_are_all_ended() {
+    let fixture = Fixture::plain();
+    let line = "i=0; while [ $i -lt 150 ]; do setsid sleep 1000 & echo $!; i=$((i+1)); done; exit 0";
+    let spec = fixture.spec("t", line);
+    let exit = fixture.start_by(&harness::after("ulimit -n 40"), &spec).wait();
+    assert_eq!((exit.end, exit.stuck), (End::Code(0), vec![]));
+    none_is_left(&fixture.output("t"), 150);
+}
+
+#[test]
+fn a_chain_of_double_forks_is_ended_to_its_last() {
+    let fixture = Fixture::plain();
+    let spec = fixture.spec("t", "sh chain 10; read line < mark.2; exit 0");
+    let chain = r#"echo $$; [ $1 = 0 ] && { echo last > mark; exec sleep 1000; }
+(setsid sh chain $(($1-1)) > pids.$1 2>&1 &); [ $1 = 10 ] || exec sleep 1000"#;
+    fs::write(fixture.sandbox("t").join("chain"), chain).unwrap();
+    let mut mark = Mark::new(&fixture.sandbox("t"));
+    Mark::make(&fixture.sandbox("t").join("mark.2"));
+    let task = fixture.start(&spec);
+    assert_eq!(mark.wait(), "last");
+    fs::write(fixture.sandbox("t").join("mark.2"), "go\n").unwrap();
+    let exit = task.wait();
+    assert_eq!((exit.end, exit.stuck), (End::Code(0), vec![]));
+    let pids: String = (1..=10)
+        .map(|n| fs::read_to_string(fixture.sandbox("t").join(format!("pids.{n}"))).unwrap())
+        .collect();
+    none_is_left(&pids, 10);
+}
+
+#[test]
+fn a_process_whose_name_is_no_text_is_ended_too() {
+    let fixture = Fixture::plain();
+    let line = r#"(setsid sh -c 'printf "\377\376" > /proc/$$/comm; echo $$ > pid; echo up > mark; while :; do sleep 1000; done' &)
+read line < mark.2; exit 0"#;
+    let spec = fixture.spec("t", line);
+    let mut mark = Mark::new(&fixture.sandbox("t"));
+    Mark::make(&fixture.sandbox("t").join("mark.2"));
+    let task = fixture.start(&spec);
+    mark.wait();
+    let pid = fs::read_to_string(fixture.sandbox("t").join("pid")).unwrap();
+    let name = fs::read(format!("/proc/{}/comm", pid.trim())).unwrap();
+    assert!(std::str::from_utf8(&name).is_err(), "{name:?}");
+    fs::write(fixture.sandbox("t").join("mark.2"), "go\n").unwrap();
+    assert!(task.wait().stuck.is_empty());
+    none_is_left(&pid, 1);
+}
+
+#[test]
+fn a_task_has_no_files_mask_or_weight_of_its_agents() {
+    let fixture = Fixture::plain();
+    let line = "ls /proc/$$/fd; umask; cat /proc/self/oom_score_adj; ulimit -n; :";
+    let spec = fixture.spec("t", line);
+    let inherited = "exec 5</dev/null 9>/dev/null; umask 077; echo 500 > /proc/self/oom_score_adj";
+    assert_eq!(fixture.start_by(&harness::after(inherited), &spec).wait().end, End::Code(0));
+    assert_eq!(fixture.output("t"), "0\n1\n2\n0022\n0\n1024\n");
+}
+
+#[test]
+fn a_log_that_its_task_deleted_goes_on() {
+    let fixture = Fixture::plain();
+    let spec = fixture.spec("t", "echo first; echo up > mark; read line < mark.2; echo last");
+    let mut mark = Mark::new(&fixture.sandbox("t"));
+    Mark::make(&fixture.sandbox("t").join("mark.2"));
+    let task = fixture.start(&spec);
+    mark.wait();
+    let stdout = fixture.sandbox("t").join("stdout");
+    // What it said before is on its way still.
+    harness::eventually(|| fs::read_to_string(&stdout).is_ok_and(|text| text == "first\n"));
+    fs::remove_file(&stdout).unwrap();
+    fs::write(fixture.sandbox("t").join("mark.2"), "go\n").unwrap();
+    assert_eq!(task.wait().output_lost, 0);
+    assert_eq!(fixture.output("t"), "last\n");
+}
+
+#[test]
+fn a_request_to_end_while_a_task_starts_is_never_lost() {
+    let fixture = Fixture::plain();
+    for n in 0..20 {
+        let mut spec = fixture.spec(&format!("t{n}"), "exec sleep 1000");
+        // A request that does not get through would be waited for much longer than this test.
+        spec.grace_ms = 3_600_000;
+        fixture.kill_at_start(&spec);
+    }
+}
+
+#[test]
+fn a_stream_that_somebody_else_keeps_open_is_not_waited_for() {
+    let fixture = Fixture::plain();
+    let spec = fixture.spec("t", "echo said; echo up > mark; read line < mark.2");
+    let mut mark = Mark::new(&fixture.sandbox("t"));
+    Mark::make(&fixture.sandbox("t").join("mark.2"));
+    let task = fixture.start(&spec);
+    mark.wait();
+    let leader = adopted(&fixture, "t").started.unwrap().leader.pid;
+    let output = fs::OpenOptions::new().write(true).open(format!("/proc/{leader}/fd/1")).unwrap();
+    let mut stranger = std::process::Command::new("yes").stdout(output).spawn().unwrap();
+    fs::write(fixture.sandbox("t").join("mark.2"), "go\n").unwrap();
+    let exit = task.wait();
+    let _ = stranger.kill();
+    stranger.wait().unwrap();
+    assert_eq!((exit.end, exit.stuck), (End::Code(0), vec![]));
 }
 
 #[test]
@@ -147,108 +258,4 @@ fn a_second_launch_of_the_same_task_starts_nothing() {
     shim.reap();
     assert_eq!(outcome, Outcome::Already, "after its end too");
     assert_eq!(fixture.output("t"), "ran\n");
-}
-
-#[test]
-#[ignore = "started by another test"]
-fn helper_agent() {
-    harness::be_agent();
-}
-
-#[test]
-fn a_task_is_adopted_after_its_agent_was_killed_and_its_end_is_known() {
-    let fixture = Fixture::plain();
-    let spec = fixture.spec("t", "read code < mark; echo $code; exit $code");
-    let _mark = Mark::new(&fixture.sandbox("t"));
-    start_by_an_agent_that_is_killed(&fixture, &spec, "helper_agent");
-
-    let started: Started = record::read(&fixture.task_dir("t")).unwrap().unwrap();
-    let running = adopted(&fixture, "t");
-    assert_eq!(Identity::of(running.shim.pid()).unwrap(), started.shim);
-    assert_eq!(Identity::of(started.leader.pid).unwrap(), started.leader);
-    assert_eq!(running.started, Some(started));
-
-    fs::write(fixture.sandbox("t").join("mark"), "42\n").unwrap();
-    let exit = running.wait(&fixture.task_dir("t"), harness::LIMIT).unwrap().unwrap();
-    assert_eq!(exit.end, End::Code(42));
-    assert_eq!(fixture.output("t"), "42\n");
-    match adopt::recover_one(&fixture.task_dir("t")).state {
-        State::Exited(found) => assert_eq!(found, exit),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn a_task_goes_with_its_shim_and_that_is_told() {
-    let fixture = Fixture::plain();
-    let spec = fixture.spec("t", "echo up > mark; exec sleep 1000");
-    let mut mark = Mark::new(&fixture.sandbox("t"));
-    let task = fixture.start(&spec);
-    mark.wait();
-    let running = adopted(&fixture, "t");
-    let leader = Process::open_exactly(&running.started.clone().unwrap().leader).unwrap();
-    assert_eq!(running.shim.pid(), task.shim_pid());
-    running.shim.signal(Signal::KILL);
-    assert!(leader.wait(harness::LIMIT));
-    assert!(running.shim.wait(harness::LIMIT));
-    match adopt::recover_one(&fixture.task_dir("t")).state {
-        State::Lost { why: Why::ShimGone { leader: Leader::Gone }, started: Some(started) } => {
-            adopt::clean_up(&started, harness::LIMIT).unwrap();
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn a_task_that_never_started_can_be_kept_from_starting() {
-    let fixture = Fixture::plain();
-    let spec = fixture.spec("t", "echo ran");
-    record::write(&fixture.task_dir("t"), &spec, record::Durability::ThisBoot).unwrap();
-    assert!(matches!(
-        adopt::recover_one(&fixture.task_dir("t")).state,
-        State::Lost { why: Why::NeverStarted, started: None }
-    ));
-    let exit = Exit {
-        version: 1,
-        task_id: "t".into(),
-        end: End::Failed("the agent restarted".into()),
-        oom: false,
-        killed: false,
-        stuck: vec![],
-        output_lost: 0,
-        usage: agent::cgroup::Usage::default(),
-        finished_at_ms: 0,
-    };
-    assert!(adopt::release_unstarted(&fixture.task_dir("t"), &exit).unwrap());
-    let (outcome, shim) = fixture.try_start(&spec);
-    shim.reap();
-    assert_eq!(outcome, Outcome::Already);
-    assert!(!fixture.sandbox("t").join("stdout").exists());
-    assert!(!adopt::release_unstarted(&fixture.task_dir("t"), &exit).unwrap());
-}
-
-#[test]
-fn a_stranger_with_a_recorded_number_is_left_alone() {
-    let fixture = Fixture::plain();
-    drop(fixture.spec("t", ""));
-    let mut stranger = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-    let pid = i32::try_from(stranger.id()).unwrap();
-    let mut identity = Identity::of(pid).unwrap();
-    identity.start_time -= 1;
-    let started = Started {
-        version: 1,
-        task_id: "t".into(),
-        shim: identity.clone(),
-        leader: identity,
-        groups: None,
-        started_at_ms: 0,
-    };
-    record::write(&fixture.task_dir("t"), &started, record::Durability::ThisBoot).unwrap();
-    let state = adopt::recover_one(&fixture.task_dir("t")).state;
-    adopt::clean_up(&started, Duration::ZERO).unwrap();
-    let lives = stranger.try_wait().unwrap().is_none();
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
-    assert!(lives);
-    assert!(matches!(state, State::Lost { why: Why::ShimGone { leader: Leader::Reused }, .. }), "{state:?}");
 }

@@ -6,7 +6,6 @@ mod harness;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use agent::adopt::{self, State, Why};
 use agent::cgroup::{CgroupError, Group, Layout, Limits};
@@ -169,11 +168,8 @@ fn a_kill_empties_the_group_whatever_is_in_it() {
         mark.wait();
         mark.wait();
         assert!(fixture.group(id).pids().len() >= 4, "{:?}", fixture.group(id).pids());
-        let asked = Instant::now();
         task.kill();
         let exit = task.wait();
-        assert!(asked.elapsed() < Duration::from_millis(5200), "{:?}", asked.elapsed());
-        assert!(asked.elapsed() >= Duration::from_millis(200), "{:?}", asked.elapsed());
         assert_eq!((exit.end, exit.killed, exit.stuck), (End::Signal(9), true, vec![]), "{id}");
         assert!(fixture.group_is_gone(id));
     }
@@ -322,19 +318,84 @@ fn in_an_own_pid_namespace_orphans_are_reaped_and_sigterm_works() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_mount_in_an_own_namespace_does_not_show_outside() {
+fn an_own_mount_namespace_is_not_the_machines_and_not_roots_to_change() {
     let fixture = Fixture::as_root();
+    let machines = fs::read_link("/proc/self/ns/mnt").unwrap();
     for (id, namespaces) in [("own", OWN), ("mount-only", Namespaces { pid: false, mount: true })] {
-        let line = "mkdir here && mount -t tmpfs none here && echo x > here/inside && grep -c $PWD/here /proc/self/mounts";
+        let line = "readlink /proc/self/ns/mnt; mkdir here && mount -t tmpfs none here";
         let mut spec = fixture.spec(id, line);
         spec.namespaces = namespaces;
-        assert_eq!(fixture.run(&spec).end, End::Code(0));
-        assert_eq!(fixture.output(id), "1\n");
-        assert!(!fixture.sandbox(id).join("here/inside").exists());
-        assert!(
-            !fs::read_to_string("/proc/self/mounts").unwrap().contains(fixture.sandbox(id).to_str().unwrap())
-        );
+        assert!(matches!(fixture.run(&spec).end, End::Code(code) if code != 0));
+        let output = fixture.output(id);
+        assert!(output.starts_with("mnt:[") && output.trim() != machines.to_str().unwrap(), "{output}");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_in_a_task_is_not_the_machines_root() {
+    let fixture = Fixture::as_root();
+    for (id, namespaces) in [("shared", Namespaces::default()), ("own", OWN)] {
+        let mut spec = fixture.spec(id, "grep ^Cap /proc/self/status; mknod device c 1 3 || exit 3");
+        spec.namespaces = namespaces;
+        assert_eq!(fixture.run(&spec).end, End::Code(3));
+        let output = fixture.output(id);
+        // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot,
+        // audit_write, setfcap: bits 0, 1, 3 to 8, 10, 18, 29 and 31.
+        let allowed = "00000000a00405fb";
+        let none = "0000000000000000";
+        let expected = [("Inh", none), ("Prm", allowed), ("Eff", allowed), ("Bnd", allowed), ("Amb", none)]
+            .map(|(set, bits)| format!("Cap{set}:\t{bits}"));
+        assert_eq!(output.lines().collect::<Vec<_>>(), expected, "{id}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn below_a_first_process_of_ours_nothing_is_inherited_either() {
+    let fixture = Fixture::as_root();
+    let mut spec = fixture.spec("t", "ls /proc/$$/fd; umask; cat /proc/self/oom_score_adj; ulimit -n; :");
+    spec.namespaces = OWN;
+    let inherited = "exec 5</dev/null 9>/dev/null; umask 077; echo 500 > /proc/self/oom_score_adj";
+    assert_eq!(fixture.start_by(&harness::after(inherited), &spec).wait().end, End::Code(0));
+    assert_eq!(fixture.output("t"), "0\n1\n2\n0022\n0\n1024\n");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_request_to_end_on_the_way_into_the_group_is_never_lost() {
+    let fixture = Fixture::as_root();
+    for (name, namespaces) in [("shared", Namespaces::default()), ("own", OWN)] {
+        for n in 0..10 {
+            let id = format!("{name}{n}");
+            let mut spec = fixture.spec(&id, "exec sleep 1000");
+            spec.grace_ms = 3_600_000;
+            spec.namespaces = namespaces;
+            fixture.kill_at_start(&spec);
+            assert!(fixture.group_is_gone(&id), "{id}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn how_a_task_ended_is_known_on_a_full_disk_too() {
+    let fixture = Fixture::as_root();
+    let spec = fixture.spec("t", "echo up > mark; read code < mark.2; exit $code");
+    let dir = fixture.task_dir("t");
+    let run = |program: &str, args: &[&str]| {
+        assert!(std::process::Command::new(program).args(args).arg(&dir).status().unwrap().success());
+    };
+    run("mount", &["-t", "tmpfs", "-o", "size=256k", "none"]);
+    let mut mark = Mark::new(&fixture.sandbox("t"));
+    Mark::make(&fixture.sandbox("t").join("mark.2"));
+    let task = fixture.start(&spec);
+    mark.wait();
+    let full = fs::write(dir.join("filler"), vec![0; 1 << 20]).unwrap_err();
+    fs::write(fixture.sandbox("t").join("mark.2"), "6\n").unwrap();
+    let exit = task.wait();
+    run("umount", &["-l"]);
+    assert_eq!((full.kind(), exit.end), (std::io::ErrorKind::StorageFull, End::Code(6)));
 }
 
 #[test]
@@ -349,7 +410,7 @@ fn a_task_goes_with_its_shim_and_its_group_is_cleaned_up() {
         mark.wait();
         let running = adopted(&fixture, id);
         let started: Started = running.started.clone().unwrap();
-        let leader = Process::open_exactly(&started.leader).unwrap();
+        let leader = Process::open_exactly(&started.leader).unwrap().unwrap();
         running.shim.signal(Signal::KILL);
         assert!(running.shim.wait(LIMIT) && leader.wait(LIMIT));
         match adopt::recover_one(&fixture.task_dir(id)).state {

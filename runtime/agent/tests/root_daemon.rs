@@ -107,6 +107,28 @@ async fn a_task_that_takes_too_much_memory_is_told_of_with_its_limit() {
 
 #[tokio::test]
 #[ignore = "needs root"]
+async fn an_agent_that_ends_with_its_tasks_leaves_no_group() {
+    let layout = Layout::detect().unwrap();
+    for word in ["stop", "kill"] {
+        let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new(word));
+        let there = || {
+            let dirs = layout.hierarchies.iter().map(|h| h.mount.join(&parent.0));
+            dirs.filter(|dir| dir.exists()).collect::<Vec<_>>()
+        };
+        let mut agent = Agent::start(dir.path(), &master, Some(&parent.0));
+        let (mut session, _) = master.admitted(1).await;
+        session.launch_all(vec![task("t", "while :; do sleep 1000; done")]).await.unwrap();
+        session.until("t", TaskState::Running).await;
+        assert!(!there().is_empty());
+        agent.tell(word).await;
+        session.until("t", TaskState::Killed).await;
+        agent.wait().await;
+        assert_eq!(there(), [""; 0].map(std::path::PathBuf::from), "{word}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
 async fn an_adopted_task_is_killed_with_all_it_started() {
     let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("adopt"));
     let agent = Agent::start(dir.path(), &master, Some(&parent.0));

@@ -2,7 +2,8 @@
 //!
 //! The crate says how requests are read, what is wrong with them, and how answers are written: pure functions from data
 //! to data. It never opens a socket or a file, never reads a clock, and never decides what is to be done with a request.
-//! The one exception is behind its own feature: `client`, which sends requests to a cluster.
+//! The exceptions are behind features of their own: `client`, which sends requests to a cluster, and `server`, which lets
+//! requests in.
 
 #[cfg(feature = "client")]
 pub mod client;
@@ -12,6 +13,8 @@ pub mod marathon;
 pub mod mesos;
 mod moment;
 mod secret;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use moment::Moment;
 pub use secret::Secret;

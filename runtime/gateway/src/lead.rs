@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::server::{guard, serve};
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::http::{Request, Response, StatusCode, Uri};
@@ -23,10 +24,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::artifacts::Artifacts;
-use crate::guard;
 use crate::route::{Room, room};
-use crate::serve::serve;
 
+/// More wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 8192;
 /// Between attempts to open a store that failed.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -254,7 +255,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let leader = HeaderValue::from_str(&format!("http://{}", options.advertised)).ok();
         let door = Door { rooms: seen.clone(), artifacts, leader };
-        let serving = tokio::spawn(serve(listener, stopped, move |request| {
+        let serving = tokio::spawn(serve(listener, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }
         }));
@@ -390,7 +391,7 @@ struct Door {
 
 impl Door {
     async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        if let Err(refusal) = guard::check(request.uri(), request.headers()) {
+        if let Err(refusal) = guard::check(request.uri(), request.headers(), &[]) {
             return message(refusal.status, &refusal.message);
         }
         let (room, path) = room(request.uri().path());

@@ -39,6 +39,8 @@ pub enum Leader {
 pub struct Observations {
     /// Who holds the lock; read before the records, so that a free lock means that they are final.
     pub holder: Option<Holder>,
+    /// The boot that `spec.json` was written in; good without one when it does not say.
+    pub launched: Found<Option<String>>,
     /// `started.json`.
     pub started: Found<Started>,
     /// `exit.json`.
@@ -97,7 +99,12 @@ pub fn decide(seen: &Observations) -> Decision {
         (Some(holder), Found::Good(started)) => supervised(holder, started),
         (Some(_), Found::Missing) => Decision::Running { damage: None },
         (Some(_), Found::Damaged(what)) => Decision::Running { damage: Some(what.clone()) },
-        (None, Found::Missing) => Decision::Lost(Why::NeverStarted),
+        // `started.json` is not synced: what a power cut left says nothing about what ran before.
+        (None, Found::Missing) => match &seen.launched {
+            Found::Good(Some(boot_id)) if *boot_id != seen.boot_id => Decision::Lost(Why::Rebooted),
+            Found::Damaged(what) => Decision::Lost(Why::Damaged(what.clone())),
+            _ => Decision::Lost(Why::NeverStarted),
+        },
         (None, Found::Damaged(what)) => Decision::Lost(Why::Damaged(what.clone())),
         (None, Found::Good(started)) if started.leader.boot_id != seen.boot_id => {
             Decision::Lost(Why::Rebooted)

@@ -12,21 +12,26 @@ use super::kernel::{Kernel, Linux};
 use super::layout::{Hierarchy, Kind, Layout};
 use super::plan::{Limits, plan};
 use super::usage::Usage;
+use crate::proc::is_gone;
 use crate::process::{Process, wait_any};
 
 /// v2 controllers that tasks need from the groups above them.
 const V2_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 /// How long to wait for one of the killed to end before looking for new ones.
 const ROUND: Duration = Duration::from_millis(20);
+/// Of how many of the killed the end is waited for at once: each takes a descriptor.
+const WAITED: usize = 16;
 
 /// Processes that did not end.
 #[derive(Debug, thiserror::Error)]
-#[error("processes {pids:?} of group {path} did not end")]
+#[error("processes {pids:?} of group {path} did not end{}", unread.as_ref().map(|e| format!("; it cannot be read: {e}")).unwrap_or_default())]
 pub struct KillError {
     /// The group.
     pub path: String,
     /// What is left, perhaps in an uninterruptible system call.
     pub pids: Vec<i32>,
+    /// Why it is not known whether these are all.
+    pub unread: Option<io::Error>,
 }
 
 /// A control group.
@@ -46,23 +51,43 @@ impl Group<Linux> {
         Self::with_kernel(layout, path, Linux)
     }
 
-    /// Whether a process is in this group or below it, in any hierarchy of the layout.
+    /// Whether a process is in this group or below it, in any hierarchy of the layout; not when that cannot be
+    /// read.
     #[must_use]
     pub fn holds(&self, pid: i32) -> bool {
-        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| self.holds_by(&text))
+        self.try_holds(pid).unwrap_or(false)
+    }
+
+    /// Whether a process is in this group or below it, in any hierarchy of the layout.
+    ///
+    /// # Errors
+    /// When that cannot be read of a process that is there.
+    pub fn try_holds(&self, pid: i32) -> io::Result<bool> {
+        match fs::read(format!("/proc/{pid}/cgroup")) {
+            Ok(bytes) => Ok(self.holds_by(&String::from_utf8_lossy(&bytes))),
+            Err(e) if is_gone(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// Sends a signal to each process of the group; one that took over a number meanwhile gets none.
     pub fn signal(&self, signal: Signal) {
-        for process in self.members() {
-            process.signal(signal);
-        }
+        self.signal_each(&self.pids(), signal);
     }
 
-    /// The members, each with a pidfd that was opened before its membership was read.
-    fn members(&self) -> Vec<Process> {
-        let pids = self.pids().into_iter();
-        pids.filter_map(Process::open).filter(|process| self.holds(process.pid())).collect()
+    /// Each is held by a pidfd that is opened before its membership is read, one at a time: there may be more
+    /// processes than descriptors. Some are kept, to wait for.
+    fn signal_each(&self, pids: &[i32], signal: Signal) -> Vec<Process> {
+        let mut some = Vec::new();
+        for process in pids.iter().filter_map(|pid| Process::open(*pid)) {
+            if self.holds(process.pid()) {
+                process.signal(signal);
+                if some.len() < WAITED {
+                    some.push(process);
+                }
+            }
+        }
+        some
     }
 
     /// Kills every process of the group, frozen and stopped ones too, and waits until the group is empty.
@@ -72,18 +97,22 @@ impl Group<Linux> {
     pub fn kill(&self, limit: Duration) -> Result<(), KillError> {
         let deadline = Instant::now() + limit;
         loop {
-            self.kill_at_once();
-            let members = self.members();
-            for process in &members {
-                process.signal(Signal::KILL);
+            if !self.kill_at_once() {
+                // Frozen, none makes new ones faster than they are killed.
+                self.freezer("FROZEN");
             }
-            self.thaw();
-            let pids = self.pids();
-            if pids.is_empty() {
+            let members = self.signal_each(&self.pids(), Signal::KILL);
+            self.freezer("THAWED");
+            let left = self.try_pids();
+            if left.as_ref().is_ok_and(Vec::is_empty) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(KillError { path: self.path.clone(), pids });
+                let path = self.path.clone();
+                return Err(match left {
+                    Ok(pids) => KillError { path, pids, unread: None },
+                    Err(e) => KillError { path, pids: self.pids(), unread: Some(e) },
+                });
             }
             wait_any(&members, ROUND);
         }
@@ -172,16 +201,32 @@ impl<K: Kernel> Group<K> {
         Ok(())
     }
 
-    /// The processes in the group and below, in any hierarchy.
+    /// The processes in the group and below, in any hierarchy, as far as they can be read: that there are none
+    /// is known by [`Self::try_pids`] only.
     #[must_use]
     pub fn pids(&self) -> Vec<i32> {
-        let mut pids = Vec::new();
+        self.read_pids().0
+    }
+
+    /// All processes in the group and below, in any hierarchy.
+    ///
+    /// # Errors
+    /// When one of the groups is there and cannot be read.
+    pub fn try_pids(&self) -> io::Result<Vec<i32>> {
+        let (pids, failed) = self.read_pids();
+        failed.map_or(Ok(pids), Err)
+    }
+
+    fn read_pids(&self) -> (Vec<i32>, Option<io::Error>) {
+        let (mut pids, mut failed) = (Vec::new(), None);
         for (_, dir) in self.dirs() {
-            self.collect(&dir, &mut pids);
+            if let Err(e) = self.collect(&dir, &mut pids) {
+                failed = Some(e);
+            }
         }
         pids.sort_unstable();
         pids.dedup();
-        pids
+        (pids, failed)
     }
 
     /// What it uses.
@@ -199,6 +244,13 @@ impl<K: Kernel> Group<K> {
             self.remove_tree(&dir).map_err(CgroupError::io("remove", &dir))?;
         }
         Ok(())
+    }
+
+    /// Removes the group wherever it holds neither a process nor another group; elsewhere it stays.
+    pub fn remove_if_unused(&self) {
+        for (_, dir) in self.dirs() {
+            let _ = self.kernel.remove(&dir);
+        }
     }
 
     fn make_parents(&self, hierarchy: &Hierarchy) -> Result<(), CgroupError> {
@@ -245,7 +297,7 @@ impl<K: Kernel> Group<K> {
 
     fn renew(&self, dir: &Path) -> Result<(), CgroupError> {
         let mut pids = Vec::new();
-        self.collect(dir, &mut pids);
+        self.collect(dir, &mut pids).map_err(CgroupError::io("read", dir))?;
         if !pids.is_empty() {
             return Err(CgroupError::Busy { path: self.path.clone(), pids });
         }
@@ -254,7 +306,7 @@ impl<K: Kernel> Group<K> {
     }
 
     fn remove_tree(&self, dir: &Path) -> io::Result<()> {
-        for child in self.kernel.children(dir) {
+        for child in self.children(dir)? {
             self.remove_tree(&child)?;
         }
         match self.kernel.remove(dir) {
@@ -263,31 +315,46 @@ impl<K: Kernel> Group<K> {
         }
     }
 
-    fn collect(&self, dir: &Path, pids: &mut Vec<i32>) {
-        if let Ok(text) = self.kernel.read(&dir.join("cgroup.procs")) {
-            // Zero stands for a process that cannot be seen from here.
-            pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
-        }
-        for child in self.kernel.children(dir) {
-            self.collect(&child, pids);
+    /// Goes on where a group cannot be read, so that what can be found is found, and fails in the end.
+    fn collect(&self, dir: &Path, pids: &mut Vec<i32>) -> io::Result<()> {
+        let read = match self.kernel.read(&dir.join("cgroup.procs")) {
+            Ok(text) => {
+                // Zero stands for a process that cannot be seen from here.
+                pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+                Ok(())
+            }
+            Err(e) if no_group(&e) => Ok(()),
+            Err(e) => Err(e),
+        };
+        let below = self.children(dir).and_then(|children| {
+            children.iter().map(|child| self.collect(child, pids)).fold(Ok(()), Result::and)
+        });
+        read.and(below)
+    }
+
+    /// The groups directly below; none when this one is gone.
+    fn children(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        match self.kernel.children(dir) {
+            Err(e) if no_group(&e) => Ok(vec![]),
+            children => children,
         }
     }
 
-    /// v2, on a hybrid machine too, kills a whole tree in one write (since Linux 5.14); failing is no fault.
-    fn kill_at_once(&self) {
-        for (_, dir) in self.dirs().filter(|(h, _)| h.is_v2()) {
-            let _ = self.kernel.write(&dir.join("cgroup.kill"), "1");
-        }
+    /// v2, on a hybrid machine too, kills a whole tree in one write (since Linux 5.14); whether it did.
+    fn kill_at_once(&self) -> bool {
+        let mut v2 = self.dirs().filter(|(h, _)| h.is_v2());
+        v2.any(|(_, dir)| self.kernel.write(&dir.join("cgroup.kill"), "1").is_ok())
     }
 
-    /// A process that is frozen by v1 takes its signal only when thawed, where it was frozen.
-    fn thaw(&self) {
-        let freezers: Vec<PathBuf> =
+    /// Freezes by v1, or thaws all that was frozen where it was: a frozen process takes its signal only then.
+    fn freezer(&self, state: &str) {
+        let mut dirs: Vec<PathBuf> =
             self.dirs().filter(|(h, _)| h.has_v1("freezer")).map(|(_, dir)| dir).collect();
-        let mut dirs = freezers;
         while let Some(dir) = dirs.pop() {
-            let _ = self.kernel.write(&dir.join("freezer.state"), "THAWED");
-            dirs.extend(self.kernel.children(&dir));
+            let _ = self.kernel.write(&dir.join("freezer.state"), state);
+            if state == "THAWED" {
+                dirs.extend(self.children(&dir).unwrap_or_default());
+            }
         }
     }
 
@@ -303,6 +370,15 @@ impl<K: Kernel> Group<K> {
             })
         })
     }
+}
+
+/// Whether an error says that there is no such group (any more), or that the group above it, which is read too,
+/// shows its processes (`EOPNOTSUPP`, of a threaded one).
+fn no_group(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+
+    let code = error.raw_os_error().map(Errno::from_raw_os_error);
+    error.kind() == io::ErrorKind::NotFound || matches!(code, Some(Errno::NODEV | Errno::OPNOTSUPP))
 }
 
 /// Whether the group `path` is `/parent` or below it.

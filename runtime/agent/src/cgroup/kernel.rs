@@ -27,7 +27,10 @@ pub trait Kernel {
     /// As of open(2) and read(2).
     fn read(&self, file: &Path) -> io::Result<String>;
     /// The groups directly below one.
-    fn children(&self, dir: &Path) -> Vec<PathBuf>;
+    ///
+    /// # Errors
+    /// As of opendir(3).
+    fn children(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
 }
 
 /// The running kernel.
@@ -52,9 +55,15 @@ impl Kernel for Linux {
         fs::read_to_string(file)
     }
 
-    fn children(&self, dir: &Path) -> Vec<PathBuf> {
-        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()).collect()
+    fn children(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                found.push(entry.path());
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -117,11 +126,14 @@ pub(crate) mod double {
         }
 
         fn read(&self, file: &Path) -> io::Result<String> {
+            if let Some(kind) = self.failures.get(file) {
+                return Err((*kind).into());
+            }
             self.files.borrow().get(file).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
         }
 
-        fn children(&self, dir: &Path) -> Vec<PathBuf> {
-            self.dirs.borrow().iter().filter(|d| d.parent() == Some(dir)).cloned().collect()
+        fn children(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+            Ok(self.dirs.borrow().iter().filter(|d| d.parent() == Some(dir)).cloned().collect())
         }
     }
 }

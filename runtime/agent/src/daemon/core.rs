@@ -103,8 +103,10 @@ pub enum Found {
     Running(Option<u64>),
     /// It ended.
     Exited(Box<Exit>),
-    /// Nobody knows, and nothing of it runs.
+    /// There is no shim and no word about the end; something of it may still run.
     Lost(Why),
+    /// It could not be looked at, which says nothing about it.
+    Unknown,
 }
 
 /// A task that an agent finds when it starts.
@@ -139,6 +141,8 @@ pub enum Input {
     NotStarted(Uuid, String),
     /// A shim is gone: how its task ended, or why that is not known.
     ShimEnded(Uuid, Result<Box<Exit>, Why>),
+    /// What became of a task could not be looked at, or was looked at again.
+    LookedAt(Uuid, Found),
     /// A group was emptied, or would not be.
     Emptied(Uuid, Result<(), String>),
     /// A check looked.
@@ -177,6 +181,8 @@ pub enum Effect {
     KillTask(Uuid),
     /// SIGKILL to the shim and all of the task's processes, then [`Input::Emptied`].
     Empty(Uuid),
+    /// Look at what became of a task, then [`Input::LookedAt`].
+    LookAgain(Uuid),
     /// Look after a task's health, then [`Input::Probed`].
     Probe(Uuid, usize, Box<CheckKind>, Duration),
     /// Tell the master.
@@ -261,6 +267,12 @@ impl State {
         tasks.into_iter().chain(ending).min()
     }
 
+    /// Whether it was to end with all its tasks, and that is done.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ending.is_some_and(|ending| ending.done)
+    }
+
     /// The highest epoch seen.
     #[must_use]
     pub fn epoch(&self) -> u64 {
@@ -320,7 +332,10 @@ pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
         Input::Ran(container) => life::ran(state, container, now, out),
         Input::NotStarted(container, why) => life::not_started(state, container, why, now, out),
         Input::ShimEnded(container, end) => life::shim_ended(state, container, end, now, out),
-        Input::Emptied(container, emptied) => life::emptied(state, container, emptied.is_ok(), now, out),
+        Input::LookedAt(container, found) => life::found(state, container, found, now, out),
+        // What is not empty is tried again when its time has come.
+        Input::Emptied(_, Err(_)) => {}
+        Input::Emptied(container, Ok(())) => life::emptied(state, container, now, out),
         Input::Probed(container, check, probe) => life::probed(state, container, check, probe, now, out),
         Input::Tick => life::tick(state, now, out),
         Input::ShutDown { at_once } => life::shut_down(state, at_once, now, out),

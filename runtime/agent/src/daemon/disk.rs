@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::core::{Checkpoint, Journal, KillWhy, Past, Update};
 use super::paths::Meta;
-use crate::record::{self, Durability, PROTOCOL, Record, RecordError};
+use crate::record::{self, Draft, Durability, PROTOCOL, Record, RecordError};
 
 /// How long the name of a past task is kept at least, so that a late launch of it is recognised.
 pub(super) const KEEP_PAST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -160,7 +160,8 @@ impl Meta {
         record::write(self.root(), &file, Durability::Synced)
     }
 
-    pub(super) fn checkpoint(&self, task: &Checkpoint) -> Result<(), RecordError> {
+    /// Writes a task down, to be believed after [`super::drafts::finish`].
+    pub(super) fn draft(&self, task: &Checkpoint) -> Result<Draft, RecordError> {
         let dir = self.task(task.container);
         fs::create_dir(&dir).map_err(failed("create", &dir))?;
         let file = TaskFile {
@@ -169,9 +170,7 @@ impl Meta {
             directory: task.directory.clone(),
             info: hex(&info_to_wire(&task.info).encode_to_vec()),
         };
-        record::write(&dir, &file, Durability::Synced)?;
-        let tasks = self.tasks();
-        fs::File::open(&tasks).and_then(|dir| dir.sync_all()).map_err(failed("sync", &tasks))
+        record::draft(&dir, &file)
     }
 
     /// What is said after a power cut is found out anew, so this need not survive one.
@@ -293,6 +292,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::daemon::core::tests::info;
+    use crate::daemon::drafts::finish;
 
     fn update(state: TaskState) -> Update {
         Update {
@@ -314,6 +314,11 @@ mod tests {
         }
     }
 
+    fn keep(meta: &Meta, task: &Checkpoint) {
+        let kept = finish(meta, vec![meta.draft(task).unwrap()]);
+        assert!(kept.iter().all(Result::is_ok), "{kept:?}");
+    }
+
     #[test]
     fn what_is_written_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
@@ -325,7 +330,7 @@ mod tests {
         assert_eq!((meta.epoch().unwrap(), meta.agent_id().unwrap()), (7, Some("A-S1".to_owned())));
 
         let task = checkpoint();
-        meta.checkpoint(&task).unwrap();
+        keep(&meta, &task);
         assert_eq!(meta.read_checkpoint(task.container).unwrap(), Some(task.clone()));
         assert_eq!(meta.read_journal(task.container), Journal::default());
         let journal = Journal {
@@ -352,7 +357,7 @@ mod tests {
         let meta = Meta::of(dir.path());
         meta.make().unwrap();
         let task = checkpoint();
-        meta.checkpoint(&task).unwrap();
+        keep(&meta, &task);
         let path = meta.task(task.container).join(TaskFile::FILE);
         let bytes = fs::read(&path).unwrap();
         for end in 0..bytes.len() {

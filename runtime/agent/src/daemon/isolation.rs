@@ -1,12 +1,17 @@
 //! How far this host lets tasks be kept apart.
 
 use std::path::Path;
+use std::time::Duration;
 
 use api::marathon::Uuid;
 
 use crate::cgroup::{Group, Layout, Limits, plan};
 use crate::shim;
 use crate::spec::{Groups, Namespaces};
+
+/// How often, and how far apart, the agent's own group is tried to be removed.
+const GONE_TRIES: u32 = 50;
+const GONE_AGAIN: Duration = Duration::from_millis(20);
 
 /// What the operator wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +101,27 @@ impl Means {
         })
     }
 
+    /// Removes what the agent made for itself, when nothing of its tasks runs any more.
+    pub(super) fn remove_groups(&self) {
+        let Some((layout, path)) = &self.groups else { return };
+        let mut paths = Path::new(path).ancestors().filter_map(Path::to_str).filter(|path| !path.is_empty());
+        let named = |path| Group::new(layout.clone(), path).ok();
+        let Some(own) = paths.next().and_then(named) else { return };
+        // A process that has just ended holds its group for a moment.
+        let gone = (0..GONE_TRIES).any(|_| {
+            let removed = own.remove();
+            if removed.is_err() {
+                std::thread::sleep(GONE_AGAIN);
+            }
+            removed.is_ok()
+        });
+        if !gone {
+            tracing::warn!("the control group {path} is left: something runs in it");
+        }
+        // Other agents may use these.
+        paths.filter_map(named).for_each(|group| group.remove_if_unused());
+    }
+
     /// Without what cannot be enforced here.
     pub(super) fn enforceable(&self, limits: &Limits) -> Limits {
         let can = |name| !self.unenforceable.contains(&name);
@@ -118,6 +144,7 @@ fn groups(parent: &str, work_dir: &Path) -> Result<(Layout, String), String> {
     let name = crate::record::checksum(work_dir.as_os_str().as_encoded_bytes());
     let path = format!("{}/{name:016x}", parent.trim_matches('/'));
     let group = Group::new(layout.clone(), &path).map_err(|e| e.to_string())?;
-    group.ensure().map_err(|e| shim::chain(&e))?;
+    // Again: an agent that ends may just have removed the parent.
+    group.ensure().or_else(|_| group.ensure()).map_err(|e| shim::chain(&e))?;
     Ok((layout, path))
 }

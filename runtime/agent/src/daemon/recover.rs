@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use api::marathon::Uuid;
 
-use super::core::{Checkpoint, Found, Recovered};
+use super::core::{Found, Recovered};
 use super::paths::Meta;
 use crate::adopt::{self, State, Why, release_unstarted};
 use crate::process::Process;
-use crate::record::PROTOCOL;
+use crate::record::{PROTOCOL, RecordError};
 use crate::shim::chain;
 use crate::spec::{End, Exit};
 
@@ -61,17 +61,26 @@ fn recover_one(meta: &Meta, container: Uuid) -> Option<Left> {
             let _ = fs::remove_dir_all(&dir);
             return None;
         }
-        Err(e) => {
+        Err(e @ (RecordError::Damaged { .. } | RecordError::Encode { .. })) => {
             give_up(meta, &dir, &chain(&e));
             return None;
         }
+        // That it cannot be read now is no reason to end it.
+        Err(e) => {
+            tracing::error!(
+                "a task is left alone and not told of until this agent is started anew: {}",
+                chain(&e)
+            );
+            return None;
+        }
     };
-    let (found, shim) = find(&dir, &checkpoint);
+    let (found, shim) = find(&dir, checkpoint.info.id.as_str());
     let journal = meta.read_journal(container);
     Some(Left { task: Recovered { checkpoint, journal, found }, shim })
 }
 
-fn find(dir: &Path, task: &Checkpoint) -> (Found, Option<Process>) {
+/// What became of a task, and its shim where that lives. May keep one that was never started from starting.
+pub(super) fn find(dir: &Path, task: &str) -> (Found, Option<Process>) {
     loop {
         match adopt::recover_one(dir).state {
             State::Running(running) => {
@@ -84,18 +93,22 @@ fn find(dir: &Path, task: &Checkpoint) -> (Found, Option<Process>) {
             State::Exited(exit) => return (Found::Exited(Box::new(exit)), None),
             State::Lost { why: Why::NeverStarted, .. } => {
                 // A shim that was spawned and has not taken its lock yet must find the task ended.
-                let exit = never_started(task.info.id.as_str());
+                let exit = never_started(task);
                 match release_unstarted(dir, &exit) {
                     Ok(true) => return (Found::Lost(Why::NeverStarted), None),
                     // It was faster.
                     Ok(false) => {}
                     Err(e) => {
-                        tracing::error!("task {}: {}", task.info.id, chain(&e));
-                        return (Found::Lost(Why::NeverStarted), None);
+                        tracing::warn!("task {task} is looked at again: {}", chain(&e));
+                        return (Found::Unknown, None);
                     }
                 }
             }
             State::Lost { why, .. } => return (Found::Lost(why), None),
+            State::Unknown(unknown) => {
+                tracing::warn!("task {task} is looked at again: {}", chain(&unknown));
+                return (Found::Unknown, None);
+            }
         }
     }
 }
@@ -126,6 +139,13 @@ fn give_up(meta: &Meta, dir: &Path, why: &str) {
         }
         State::Lost { started, .. } => started,
         State::Exited(_) => None,
+        State::Unknown(unknown) => {
+            tracing::error!(
+                "a task is left alone, and nobody knows whose it is ({why}): {}",
+                chain(&unknown)
+            );
+            return;
+        }
     };
     if let Some(Err(e)) = started.map(|started| adopt::clean_up(&started, KILL_LIMIT)) {
         tracing::error!("what is left of {} was not ended: {}", dir.display(), chain(&e));

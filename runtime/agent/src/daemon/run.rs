@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api::marathon::Uuid;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scheduler::AgentId;
 use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
@@ -46,6 +47,7 @@ where
     L: AsyncRead + Unpin,
 {
     let masters = endpoints(&options.masters)?;
+    descriptors();
     let io = |action, path: &PathBuf| {
         let path = path.clone();
         move |source| DaemonError::Io { action, path, source }
@@ -88,7 +90,7 @@ where
     let (inputs, heard_inputs) = mpsc::channel(QUEUE);
     let (to_disk, disk) = mpsc::channel(QUEUE);
     let (done, from_disk) = mpsc::channel(QUEUE);
-    let shims = Shims::new(options.shim.clone(), meta.clone(), inputs.clone());
+    let shims = Shims::new(options.shim.clone(), meta.clone(), terms.means.clone(), inputs.clone());
     let mut agent = Loop {
         state,
         backlog: VecDeque::new(),
@@ -114,11 +116,7 @@ where
     let (questions, asked) = mpsc::channel(16);
     agent.work.spawn(dial::run(masters, words));
     let router = view::router(questions).merge(parts.router);
-    agent.work.spawn(async move {
-        if let Err(e) = axum::serve(listener, router).await {
-            tracing::error!("files are not served any more: {e}");
-        }
-    });
+    agent.work.spawn(view::serve(listener, router, [options.address.to_string(), options.hostname.clone()]));
     if let Some(ready) = parts.ready {
         let _ = ready.send(endpoint);
     }
@@ -132,9 +130,16 @@ where
         signals: Signals::listen(options.signals)?,
     };
     let ended = agent.run(sources).await;
+    let (all_ended, means) = (agent.state.is_over(), agent.terms.means.clone());
     // What is still on its way to the disk gets there.
     drop(agent);
-    let _ = tokio::task::spawn_blocking(move || disk_thread.join()).await;
+    let _ = tokio::task::spawn_blocking(move || {
+        let _ = disk_thread.join();
+        if all_ended {
+            means.remove_groups();
+        }
+    })
+    .await;
     ended
 }
 
@@ -146,6 +151,14 @@ fn endpoints(masters: &[String]) -> Result<Vec<Endpoint>, DaemonError> {
         dial::endpoint(master).map_err(|source| DaemonError::Master { master: master.clone(), source })
     };
     masters.iter().map(endpoint).collect()
+}
+
+/// Each task takes some; the soft limit is for programs that use `select`.
+fn descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!("few files can be open at once: the limit cannot be raised: {e}");
+    }
 }
 
 fn random() -> Result<u128, DaemonError> {
@@ -310,6 +323,11 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
             }
             Effect::Empty(container) => {
                 self.work.spawn(self.shims.clone().empty(container));
+            }
+            Effect::LookAgain(container) => {
+                let Some(task) = self.state.tasks.get(&container) else { return };
+                let id = task.info.id.to_string();
+                self.work.spawn(self.shims.clone().look(container, id));
             }
             Effect::Probe(container, check, kind, timeout) => {
                 let (looker, inputs, dir) =

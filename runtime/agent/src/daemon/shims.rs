@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,14 +13,17 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::core::Input;
+use super::core::{Found, Input};
+use super::isolation::Means;
 use super::paths::Meta;
+use super::recover::find;
 use crate::adopt::{self, Leader, State, Why};
+use crate::cgroup::Group;
 use crate::launch::{self, Program};
 use crate::process::Process;
-use crate::record;
+use crate::record::{self, RecordError};
 use crate::shim::{Outcome, Tree, chain};
-use crate::spec::{Exit, Spec, Started};
+use crate::spec::{Exit, Groups, Spec, Started};
 
 /// So many things at a time are done that may block.
 const AT_ONCE: usize = 8;
@@ -34,15 +37,16 @@ const FOREVER: Duration = Duration::from_secs(1 << 30);
 pub(super) struct Shims {
     program: Arc<Program>,
     meta: Meta,
+    means: Means,
     inputs: mpsc::Sender<Input>,
     permits: Arc<Semaphore>,
     live: Arc<Mutex<BTreeMap<Uuid, Arc<Process>>>>,
 }
 
 impl Shims {
-    pub(super) fn new(program: Program, meta: Meta, inputs: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(program: Program, meta: Meta, means: Means, inputs: mpsc::Sender<Input>) -> Self {
         let permits = Arc::new(Semaphore::new(AT_ONCE));
-        Self { program: Arc::new(program), meta, inputs, permits, live: Arc::default() }
+        Self { program: Arc::new(program), meta, means, inputs, permits, live: Arc::default() }
     }
 
     fn live(&self) -> std::sync::MutexGuard<'_, BTreeMap<Uuid, Arc<Process>>> {
@@ -60,6 +64,11 @@ impl Shims {
     ) -> Result<T, String> {
         let _permit = self.permits.acquire().await.map_err(|e| e.to_string())?;
         tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())
+    }
+
+    /// A task's directory, and where this agent would let it stand.
+    fn place(&self, container: Uuid) -> (PathBuf, Option<Groups>) {
+        (self.meta.task(container), self.means.groups(container))
     }
 
     async fn tell(&self, input: Input) {
@@ -128,16 +137,37 @@ impl Shims {
                 let _ = tokio::task::spawn_blocking(move || process.wait(FOREVER)).await;
             }
         }
-        let dir = self.meta.task(container);
+        let (dir, here) = self.place(container);
         let ended = self.blocking(move || {
             if let Some(shim) = shim {
                 shim.reap();
             }
-            how_it_ended(&dir)
+            how_it_ended(&dir, here)
         });
-        let end = ended.await.unwrap_or_else(|e| Err(Why::Damaged(e)));
-        self.live().remove(&container);
-        self.tell(Input::ShimEnded(container, end)).await;
+        let input = match ended.await {
+            Ok(Some(end)) => {
+                self.live().remove(&container);
+                Input::ShimEnded(container, end)
+            }
+            Ok(None) | Err(_) => Input::LookedAt(container, Found::Unknown),
+        };
+        self.tell(input).await;
+    }
+
+    /// Looks at what became of a task that could not be looked at before.
+    pub(super) async fn look(self, container: Uuid, task: String) {
+        let dir = self.meta.task(container);
+        let (found, shim) = self.blocking(move || find(&dir, &task)).await.unwrap_or((Found::Unknown, None));
+        let lives = shim.is_some();
+        if let Some(shim) = shim {
+            self.live().insert(container, Arc::new(shim));
+        } else if found != Found::Unknown {
+            self.live().remove(&container);
+        }
+        self.tell(Input::LookedAt(container, found)).await;
+        if lives {
+            self.wait(container, None).await;
+        }
     }
 
     async fn look_again(&self, container: Uuid, why: &str) {
@@ -153,6 +183,10 @@ impl Shims {
             Ok(State::Exited(exit)) => Input::ShimEnded(container, Ok(Box::new(exit))),
             Ok(State::Lost { why: Why::NeverStarted, .. }) => Input::NotStarted(container, why.to_owned()),
             Ok(State::Lost { why, .. }) => Input::ShimEnded(container, Err(why)),
+            Ok(State::Unknown(unknown)) => {
+                tracing::warn!("container {container} is looked at again: {}", chain(&unknown));
+                Input::LookedAt(container, Found::Unknown)
+            }
             Err(e) => Input::NotStarted(container, e),
         };
         self.tell(input).await;
@@ -167,13 +201,14 @@ impl Shims {
 
     /// SIGKILL to all of the task's processes, but not to its shim.
     pub(super) async fn kill_task(self, container: Uuid) {
-        let (dir, shim) = (self.meta.task(container), self.process(container));
-        let left = self.blocking(move || match group_of(&dir) {
-            Some(group) => group.kill(KILL_LIMIT).err().map(|e| e.to_string()),
-            None => shim.and_then(|shim| {
+        let ((dir, here), shim) = (self.place(container), self.process(container));
+        let left = self.blocking(move || match (group_of(&dir, here), shim) {
+            (Ok(Some(group)), _) => group.kill(KILL_LIMIT).err().map(|e| e.to_string()),
+            (_, Some(shim)) => {
                 let left = Tree::new(None, shim.pid()).kill(KILL_LIMIT);
                 (!left.is_empty()).then(|| format!("processes {left:?} did not end"))
-            }),
+            }
+            (group, None) => group.err(),
         });
         if let Ok(Some(why)) | Err(why) = left.await {
             tracing::warn!("container {container}: {why}");
@@ -182,8 +217,9 @@ impl Shims {
 
     /// SIGKILL to the shim and all of the task's processes.
     pub(super) async fn empty(self, container: Uuid) {
-        let (dir, shim) = (self.meta.task(container), self.process(container));
-        let emptied = self.blocking(move || empty(&dir, shim.as_deref())).await.and_then(|emptied| emptied);
+        let ((dir, here), shim) = (self.place(container), self.process(container));
+        let emptied =
+            self.blocking(move || empty(&dir, here, shim.as_deref())).await.and_then(|emptied| emptied);
         if let Err(why) = &emptied {
             tracing::error!("container {container} is not empty, this is tried again: {why}");
         }
@@ -202,36 +238,59 @@ async fn readable(fd: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn how_it_ended(dir: &Path) -> Result<Box<Exit>, Why> {
-    let exit = match record::read::<Exit>(dir) {
-        Ok(Some(exit)) => exit,
-        Ok(None) => return Err(Why::ShimGone { leader: Leader::Gone }),
-        Err(e) => return Err(Why::Damaged(e.to_string())),
-    };
-    if exit.stuck.is_empty()
-        && let Some(group) = group_of(dir)
-    {
-        // The shim did so; what was moved in meanwhile kept it.
-        let _ = group.kill(KILL_LIMIT).map(|()| group.remove());
+/// By its records, now that the shim is gone; `None` when they cannot be looked at.
+fn how_it_ended(dir: &Path, here: Option<Groups>) -> Option<Result<Box<Exit>, Why>> {
+    match adopt::recover_one(dir).state {
+        State::Exited(exit) => {
+            if exit.stuck.is_empty()
+                && let Err(e) = remove_group(dir, here)
+            {
+                // The shim did so; what was moved in meanwhile kept it.
+                tracing::warn!("a control group is left: {e}");
+            }
+            Some(Ok(Box::new(exit)))
+        }
+        // It did not say that it started, but what it made may be there.
+        State::Lost { why: Why::NeverStarted, .. } => Some(Err(Why::ShimGone { leader: Leader::Gone })),
+        State::Lost { why, .. } => Some(Err(why)),
+        // That it still shows will pass as well.
+        State::Running(_) => None,
+        State::Unknown(unknown) => {
+            tracing::warn!("the end of a task is looked at again: {}", chain(&unknown));
+            None
+        }
     }
-    Ok(Box::new(exit))
 }
 
-fn group_of(dir: &Path) -> Option<crate::cgroup::Group> {
-    record::read::<Spec>(dir).ok()??.groups?.task().ok()
+/// Where a task stands; `None` when it has no group.
+fn group_of(dir: &Path, here: Option<Groups>) -> Result<Option<Group>, String> {
+    let groups = match record::read::<Spec>(dir) {
+        Ok(spec) => spec.and_then(|spec| spec.groups),
+        // As a power cut leaves it; nothing of the boot before runs.
+        Err(RecordError::Damaged { .. }) => here,
+        Err(e) => return Err(chain(&e)),
+    };
+    groups.map(|groups| groups.task().map_err(|e| chain(&e))).transpose()
 }
 
-fn empty(dir: &Path, shim: Option<&Process>) -> Result<(), String> {
+fn remove_group(dir: &Path, here: Option<Groups>) -> Result<(), String> {
+    let Some(group) = group_of(dir, here)? else { return Ok(()) };
+    group.kill(KILL_LIMIT).map_err(|e| chain(&e))?;
+    group.remove().map_err(|e| chain(&e))
+}
+
+fn empty(dir: &Path, here: Option<Groups>, shim: Option<&Process>) -> Result<(), String> {
     if let Some(shim) = shim {
         shim.signal(Signal::KILL);
         if !shim.wait(KILL_LIMIT) {
             return Err(format!("the shim, process {}, does not end", shim.pid()));
         }
     }
-    if let Ok(Some(started)) = record::read::<Started>(dir) {
-        return adopt::clean_up(&started, KILL_LIMIT).map_err(|e| chain(&e));
+    match record::read::<Started>(dir) {
+        Ok(Some(started)) => return adopt::clean_up(&started, KILL_LIMIT).map_err(|e| chain(&e)),
+        // The spec says where it would stand.
+        Ok(None) | Err(RecordError::Damaged { .. }) => {}
+        Err(e) => return Err(chain(&e)),
     }
-    let Some(group) = group_of(dir) else { return Ok(()) };
-    group.kill(KILL_LIMIT).map_err(|e| chain(&e))?;
-    group.remove().map_err(|e| chain(&e))
+    remove_group(dir, here)
 }

@@ -4,13 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::mesos::TaskState;
+use api::server;
+use axum::body::Body;
 use axum::extract::State as Shared;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tower::ServiceExt as _;
 
 use super::core::{State, Task};
 
@@ -32,6 +36,27 @@ pub(super) fn router(questions: mpsc::Sender<Question>) -> Router {
         .route("/state", get(|shared| ask(shared, Question::State)))
         .route("/metrics/snapshot", get(|shared| ask(shared, Question::Metrics)))
         .with_state(Arc::new(questions))
+}
+
+/// So many connections at most are open at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 512;
+
+/// Answers requests as long as it is awaited, but none that a web page makes a browser send. Masters ask by address.
+pub(super) async fn serve(listener: TcpListener, router: Router, own: [String; 2]) {
+    // Nobody asks it to stop: it is dropped with the agent.
+    let (_running, stop) = watch::channel(false);
+    let own = Arc::new(own);
+    server::serve(listener, MAX_CONNECTIONS, stop, move |request: Request<Body>| {
+        let (router, own) = (router.clone(), own.clone());
+        async move {
+            let own: [&str; 2] = [&own[0], &own[1]];
+            match server::guard::check(request.uri(), request.headers(), &own) {
+                Ok(()) => router.oneshot(request).await.into_response(),
+                Err(refusal) => (refusal.status, refusal.message).into_response(),
+            }
+        }
+    })
+    .await;
 }
 
 async fn ask(
@@ -100,4 +125,35 @@ fn metrics(state: &State) -> Value {
         "slave/bad_messages": state.counters.bad_messages,
         "slave/stray_acknowledgements": state.counters.stray_acknowledgements,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn masters_come_in_by_address_and_web_pages_do_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (questions, _asked) = mpsc::channel(1);
+        let own = ["192.0.2.7".to_owned(), "node7".to_owned()];
+        let serving = tokio::spawn(serve(listener, router(questions), own));
+        for (headers, status) in [
+            (format!("Host: {address}"), "200"),
+            ("Host: 192.0.2.7:5051".to_owned(), "200"),
+            ("Host: node7:5051".to_owned(), "200"),
+            ("Host: example.org".to_owned(), "403"),
+            (format!("Host: {address}\r\nOrigin: http://example.org"), "403"),
+            (format!("Host: {address}\r\nSec-Fetch-Site: cross-site"), "403"),
+        ] {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let request = format!("GET /health HTTP/1.1\r\n{headers}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+        }
+        serving.abort();
+    }
 }

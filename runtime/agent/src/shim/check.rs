@@ -16,7 +16,7 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces, set_no_n
 use serde::{Deserialize, Serialize};
 
 use super::BROKEN;
-use super::entry::{PATH, become_user, chain, end_of, program};
+use super::entry::{PATH, become_user, capabilities, chain, end_of, inherit, program};
 use crate::process::Process;
 use crate::record;
 use crate::spec::{Command, End, Spec, Started};
@@ -66,9 +66,10 @@ fn ask(dir: &Path, question: &Question) -> Result<Answer, String> {
 
 /// As the entry does it, in the same order, but into what is there already.
 fn join(dir: &Path, spec: &Spec) -> Result<(), String> {
-    let leader = record::read::<Started>(dir)
-        .map_err(|e| chain(&e))?
-        .and_then(|started| Process::open_exactly(&started.leader))
+    inherit::forget().map_err(|e| format!("cannot close what the agent left open: {e}"))?;
+    let started = record::read::<Started>(dir).map_err(|e| chain(&e))?.ok_or("the task does not run")?;
+    let leader = Process::open_exactly(&started.leader)
+        .map_err(|e| format!("cannot look at the task's first process: {e}"))?
         .ok_or("the task does not run")?;
     if let Some(groups) = &spec.groups {
         groups.task().and_then(|group| group.enter()).map_err(|e| chain(&e))?;
@@ -78,6 +79,9 @@ fn join(dir: &Path, spec: &Spec) -> Result<(), String> {
         types.set(ThreadNameSpaceType::PROCESS_ID, spec.namespaces.pid);
         move_into_thread_name_spaces(leader.as_fd(), types)
             .map_err(|e| format!("cannot join the task's namespaces: {e}"))?;
+    }
+    if spec.groups.is_some() || spec.namespaces.mount || spec.namespaces.pid {
+        capabilities::bound().map_err(|e| format!("cannot give up capabilities: {e}"))?;
     }
     if let Some(user) = &spec.user {
         become_user(user).map_err(|e| format!("cannot become user {}: {e}", user.uid))?;
@@ -105,6 +109,6 @@ fn finish(mut program: Program, timeout: Duration) -> Result<Answer, String> {
         End::Code(0) => Answer::Good,
         End::Code(code) => Answer::Bad(format!("the command exited with status {code}")),
         End::Signal(signal) => Answer::Bad(format!("the command was terminated by signal {signal}")),
-        End::Failed(why) => Answer::Bad(why),
+        End::Failed(why) | End::Stuck(why) => Answer::Bad(why),
     })
 }

@@ -5,7 +5,11 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::process::timespec;
 use crate::spec::End;
 
 /// The byte that lets the entry go on.
@@ -37,7 +41,9 @@ impl Word {
             Self::Runs => "runs \n".into(),
             Self::Ended(End::Code(code)) => format!("code {code}\n"),
             Self::Ended(End::Signal(signal)) => format!("signal {signal}\n"),
-            Self::Ended(End::Failed(why)) => format!("failed {}\n", why.replace('\n', "; ")),
+            Self::Ended(End::Failed(why) | End::Stuck(why)) => {
+                format!("failed {}\n", why.replace('\n', "; "))
+            }
         }
     }
 }
@@ -50,7 +56,16 @@ pub(super) fn say(control: &mut UnixStream, word: &Word) {
 /// Waits for the shim's leave to run the program; `false` when it is gone.
 pub(super) fn may_go(control: &mut UnixStream) -> bool {
     let mut byte = [0];
-    control.read_exact(&mut byte).is_ok() && byte == [GO]
+    // The byte may have been sent by one who is gone by now, before we asked to go with it.
+    control.read_exact(&mut byte).is_ok() && byte == [GO] && !is_gone(control)
+}
+
+fn is_gone(control: &UnixStream) -> bool {
+    let mut fds = [PollFd::new(control, PollFlags::RDHUP)];
+    match poll(&mut fds, Some(&timespec(Duration::ZERO))) {
+        Ok(ready) => ready > 0,
+        Err(_) => true,
+    }
 }
 
 /// The shim's end.
@@ -128,6 +143,15 @@ mod tests {
     #[test]
     fn an_entry_whose_shim_is_gone_does_not_go_on() {
         let (mut entry, shim) = UnixStream::pair().unwrap();
+        drop(shim);
+        assert!(!may_go(&mut entry));
+    }
+
+    #[test]
+    fn leave_from_a_shim_that_is_gone_meanwhile_is_none() {
+        let (mut entry, shim) = UnixStream::pair().unwrap();
+        let mut shim = Line::new(shim).unwrap();
+        shim.go();
         drop(shim);
         assert!(!may_go(&mut entry));
     }

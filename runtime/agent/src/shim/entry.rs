@@ -21,6 +21,9 @@ use crate::record;
 use crate::spec::{Command, End, Spec};
 use crate::user::User;
 
+pub(super) mod capabilities;
+pub(super) mod inherit;
+
 /// Where programs are looked for when the task's environment does not say.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -62,6 +65,7 @@ fn failed_to_run(control: &mut UnixStream, name: &str, e: &io::Error) -> ExitCod
 
 /// In this order: groups while we still may, mounts, then the user, and what its change would undo last.
 fn isolate(spec: &Spec) -> Result<(), String> {
+    inherit::forget().map_err(|e| format!("cannot close what the agent left open: {e}"))?;
     if let Some(groups) = &spec.groups {
         groups.task().and_then(|group| group.enter()).map_err(|e| chain(&e))?;
     } else {
@@ -72,6 +76,9 @@ fn isolate(spec: &Spec) -> Result<(), String> {
     }
     // A session of its own: no terminal, and a process group by which to find it.
     let _ = setsid();
+    if spec.groups.is_some() || spec.namespaces.mount || spec.namespaces.pid {
+        capabilities::bound().map_err(|e| format!("cannot give up capabilities: {e}"))?;
+    }
     if let Some(user) = &spec.user {
         become_user(user).map_err(|e| format!("cannot become user {}: {e}", user.uid))?;
     }
@@ -110,7 +117,9 @@ pub(crate) fn become_user(user: &User) -> io::Result<()> {
     let gid = Gid::from_raw(user.gid);
     let uid = Uid::from_raw(user.uid);
     let groups: Vec<Gid> = user.groups.iter().map(|g| Gid::from_raw(*g)).collect();
-    if rustix::process::geteuid().is_root() {
+    let (own_uid, own_gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    // Another user must never keep our groups; without root nobody but ourselves can be become.
+    if own_uid.is_root() || own_uid != uid || own_gid != gid {
         set_thread_groups(&groups)?;
     }
     set_thread_gid(gid)?;

@@ -1,24 +1,23 @@
 //! The supervisor: one thread, one loop around poll(2).
 
 use std::fs::OpenOptions;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command as Program, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FlockOperation, fcntl_lock};
-use rustix::process::{WaitOptions, set_child_subreaper, setsid, wait};
+use rustix::process::{Resource, Rlimit, getrlimit, set_child_subreaper, setrlimit, setsid};
 use rustix::thread::UnshareFlags;
-use signal_hook::consts::{SIGCHLD, SIGTERM};
 
 use super::control::{Line, Word};
 use super::entry::{chain, end_of, unshare};
+use super::inputs::{Signals, Stream, drain};
 use super::log::Log;
-use super::tree::Tree;
+use super::tree::{Tree, reap};
 use super::{ALREADY, BROKEN, Outcome};
 use crate::proc::Identity;
 use crate::process::timespec;
@@ -34,6 +33,7 @@ const IDLE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn run(dir: &Path) -> ExitCode {
     // First of all, so that no request to end is lost on the way.
+    raise_descriptors();
     let Ok(signals) = Signals::listen() else { return ExitCode::from(BROKEN) };
     // Of no terminal's and no agent's group.
     let _ = setsid();
@@ -43,11 +43,13 @@ pub(super) fn run(dir: &Path) -> ExitCode {
         Err(_) => return ExitCode::from(BROKEN),
     };
     // Under the lock: whatever an earlier shim left is complete, and a task is started once.
-    if [<Started as record::Record>::FILE, <Exit as record::Record>::FILE]
-        .iter()
-        .any(|f| dir.join(f).exists())
-    {
-        return already();
+    for file in [<Started as record::Record>::FILE, <Exit as record::Record>::FILE] {
+        match dir.join(file).try_exists() {
+            Ok(false) => {}
+            Ok(true) => return already(),
+            // Perhaps it was started.
+            Err(_) => return ExitCode::from(BROKEN),
+        }
     }
     let _ = std::env::set_current_dir("/");
     let spec: Spec = match record::read(dir) {
@@ -55,18 +57,40 @@ pub(super) fn run(dir: &Path) -> ExitCode {
         Ok(None) => return give_up(dir, "", "there is no spec.json"),
         Err(e) => return give_up(dir, "", &chain(&e)),
     };
-    match Supervisor::start(dir, &spec) {
+    match Supervisor::start(dir, &spec, &signals) {
         Ok(supervisor) => supervisor.supervise(&signals),
-        Err(why) => {
+        Err(NotStarted { why, killed, stuck }) => {
             if let Some(Ok(group)) = spec.groups.as_ref().map(crate::spec::Groups::task)
-                && group.pids().is_empty()
+                && group.try_pids().is_ok_and(|pids| pids.is_empty())
             {
                 // Half made, perhaps. One that somebody else's processes are in stays as it is.
                 let _ = group.remove();
             }
-            give_up(dir, &spec.task_id, &why)
+            end_unstarted(dir, &spec.task_id, NotStarted { why, killed, stuck })
         }
     }
+}
+
+/// Why the task's program was not started.
+struct NotStarted {
+    why: String,
+    /// Whether that was asked for.
+    killed: bool,
+    /// What was started for it and does not end.
+    stuck: Vec<i32>,
+}
+
+impl From<String> for NotStarted {
+    fn from(why: String) -> Self {
+        Self { why, killed: false, stuck: vec![] }
+    }
+}
+
+/// As many descriptors as we may have: running out of them while a task is looked at or killed would be ours to
+/// suffer. The entry sets what its task gets.
+fn raise_descriptors() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 /// A record lock: not inherited by children, gone with the process, and the kernel tells whose it is.
@@ -85,19 +109,23 @@ fn already() -> ExitCode {
 }
 
 fn give_up(dir: &Path, task_id: &str, why: &str) -> ExitCode {
+    end_unstarted(dir, task_id, why.to_owned().into())
+}
+
+fn end_unstarted(dir: &Path, task_id: &str, NotStarted { why, killed, stuck }: NotStarted) -> ExitCode {
     let exit = Exit {
         version: PROTOCOL,
         task_id: task_id.to_owned(),
-        end: End::Failed(why.to_owned()),
+        end: End::Failed(why.clone()),
         oom: false,
-        killed: false,
-        stuck: vec![],
+        killed,
+        stuck,
         output_lost: 0,
         usage: crate::cgroup::Usage::default(),
         finished_at_ms: now_ms(),
     };
     let written = record::write(dir, &exit, Durability::Synced);
-    report(&Outcome::Failed { why: why.to_owned() });
+    report(&Outcome::Failed { why });
     if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) }
 }
 
@@ -118,56 +146,6 @@ fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Signals as readable pipes.
-struct Signals {
-    term: UnixStream,
-    child: UnixStream,
-}
-
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let pipe = |signal| {
-            let (read, write) = UnixStream::pair()?;
-            read.set_nonblocking(true)?;
-            signal_hook::low_level::pipe::register(signal, write)?;
-            Ok::<_, io::Error>(read)
-        };
-        Ok(Self { term: pipe(SIGTERM)?, child: pipe(SIGCHLD)? })
-    }
-}
-
-/// Whether anything was there.
-fn drain(mut stream: &UnixStream) -> bool {
-    let mut any = false;
-    let mut bytes = [0; 64];
-    while stream.read(&mut bytes).is_ok_and(|n| n > 0) {
-        any = true;
-    }
-    any
-}
-
-/// One stream of the task's output.
-struct Stream {
-    pipe: Option<PipeReader>,
-    log: Log,
-}
-
-impl Stream {
-    /// Copies what is there, at most so much that other work gets its turn.
-    fn copy(&mut self, buffer: &mut [u8], chunks: usize) {
-        for _ in 0..chunks {
-            let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(n) => self.log.write(buffer.get(..n).unwrap_or_default()),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.pipe = None,
-            }
-        }
-    }
-}
-
 struct Supervisor<'a> {
     dir: &'a Path,
     spec: &'a Spec,
@@ -184,7 +162,7 @@ struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    fn start(dir: &'a Path, spec: &'a Spec) -> Result<Self, String> {
+    fn start(dir: &'a Path, spec: &'a Spec, signals: &Signals) -> Result<Self, NotStarted> {
         let own = rustix::process::getpid();
         set_child_subreaper(Some(own)).map_err(|e| format!("cannot adopt orphans: {e}"))?;
         let mut task = None;
@@ -240,8 +218,12 @@ impl<'a> Supervisor<'a> {
             deadline: None,
         };
         if let Err(why) = supervisor.record_start() {
-            supervisor.tree.kill(KILL_LIMIT);
-            return Err(why);
+            let stuck = supervisor.tree.kill(KILL_LIMIT);
+            return Err(NotStarted { why, killed: false, stuck });
+        }
+        if drain(&signals.term) {
+            let stuck = supervisor.tree.kill(KILL_LIMIT);
+            return Err(NotStarted { why: "it was killed before it ran".into(), killed: true, stuck });
         }
         supervisor.control.go();
         Ok(supervisor)
@@ -257,25 +239,36 @@ impl<'a> Supervisor<'a> {
             groups: self.spec.groups.clone(),
             started_at_ms: now_ms(),
         };
+        // How it ended must be told on a full disk too.
+        record::reserve::<Exit>(self.dir).map_err(|e| chain(&e))?;
         record::write(self.dir, &started, Durability::ThisBoot).map_err(|e| chain(&e))
     }
 
     fn supervise(mut self, signals: &Signals) -> ExitCode {
         while !self.is_over() {
             self.wait(signals);
-            if drain(&signals.term) && self.deadline.is_none() {
-                self.deadline = Some(Instant::now() + Duration::from_millis(self.spec.grace_ms));
-                self.tree.terminate();
-            }
             self.listen();
+            if drain(&signals.term) && self.deadline.is_none() {
+                self.ask_to_end();
+            }
             if drain(&signals.child) {
                 self.reap();
             }
             for stream in &mut self.streams {
-                stream.copy(&mut self.buffer, 16);
+                stream.copy(&mut self.buffer);
             }
         }
         self.finish()
+    }
+
+    /// What is not the task's own program yet cannot hear a request, so it has no grace period.
+    fn ask_to_end(&mut self) {
+        let grace = if self.reported { self.spec.grace_ms } else { 0 };
+        let now = Instant::now();
+        self.deadline = Some(now.checked_add(Duration::from_millis(grace)).unwrap_or(now + IDLE));
+        if self.reported {
+            self.tree.terminate();
+        }
     }
 
     /// Over when the main process ended; those left behind have the rest of a grace period only when the
@@ -325,26 +318,32 @@ impl<'a> Supervisor<'a> {
 
     /// Reaps all that ended, orphans too.
     fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid.as_raw_nonzero().get() == self.leader {
-                // What it said before it ended counts more than how it ended.
-                self.listen();
-                self.leader_gone = true;
-                self.end.get_or_insert(end_of(ExitStatus::from_raw(status.as_raw())));
-            }
-        }
+        let mut ended = None;
+        let leader = self.leader;
+        reap(&mut |pid, status| ended = ended.or((pid == leader).then_some(status)));
+        self.leader_ended(ended);
+    }
+
+    fn leader_ended(&mut self, status: Option<ExitStatus>) {
+        let Some(status) = status else { return };
+        // What it said before it ended counts more than how it ended.
+        self.listen();
+        self.leader_gone = true;
+        self.end.get_or_insert(end_of(status));
     }
 
     fn finish(mut self) -> ExitCode {
-        let stuck = self.tree.kill(KILL_LIMIT);
+        let (mut ended, leader) = (None, self.leader);
+        let stuck = self
+            .tree
+            .kill_and_reap(KILL_LIMIT, |pid, status| ended = ended.or((pid == leader).then_some(status)));
+        self.leader_ended(ended);
         self.listen();
-        self.reap();
         for stream in &mut self.streams {
-            // All writers are gone, so this ends; a stuck one does not write.
-            stream.copy(&mut self.buffer, usize::MAX);
+            stream.finish(&mut self.buffer);
         }
         let usage = self.tree.group().map(crate::cgroup::Group::usage).unwrap_or_default();
-        let end = self.end.take().unwrap_or_else(|| End::Failed("its main process does not end".into()));
+        let end = self.end.take().unwrap_or_else(|| End::Stuck("its main process does not end".into()));
         let exit = Exit {
             version: PROTOCOL,
             task_id: self.spec.task_id.clone(),
@@ -363,7 +362,7 @@ impl<'a> Supervisor<'a> {
         }
         if !self.reported {
             match &exit.end {
-                End::Failed(why) => report(&Outcome::Failed { why: why.clone() }),
+                End::Failed(why) | End::Stuck(why) => report(&Outcome::Failed { why: why.clone() }),
                 _ => self.report_running(),
             }
         }

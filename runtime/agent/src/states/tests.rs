@@ -99,11 +99,72 @@ fn an_agent_that_restarts_at_any_point_goes_on() {
         (Event::ShimEnded(exit(End::Failed("no".into()))), report(Ended::NeverRan("no".into()))),
         (Event::ShimLost(Why::NeverStarted), report(Ended::Lost(Why::NeverStarted))),
         (Event::ShimLost(Why::Rebooted), report(Ended::Lost(Why::Rebooted))),
-        (Event::ShimLost(lost()), vec![Action::Empty, Action::ReportEnded(Ended::Lost(lost()))]),
+        (Event::ShimLost(lost()), vec![Action::Empty]),
+        (Event::Unknown, vec![]),
     ] {
         let mut state = TaskState::found(1000, 0);
         assert_eq!(step(&mut state, found.clone(), 1), expected, "{found:?}");
         assert_eq!(step(&mut state, Event::Launch, 2), [Action::ReportAgain], "{found:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_task_whose_shim_is_lost_is_told_once_its_group_is_empty() {
+    for why in [lost(), Why::Stranger { pid: 7 }, Why::Damaged("torn".into())] {
+        let mut state = TaskState::new(1000);
+        play(&mut state, &[Event::Launch, Event::Runs]);
+        assert_eq!(step(&mut state, Event::ShimLost(why.clone()), 10), [Action::Empty]);
+        assert_eq!(step(&mut state, Event::ShimLost(why.clone()), 11), [], "once is enough");
+        assert_eq!(step(&mut state, Event::Runs, 12), [], "there is nobody to ask");
+        let due = state.wake_at().unwrap();
+        assert_eq!(step(&mut state, Event::Tick, due - 1), []);
+        assert_eq!(step(&mut state, Event::Tick, due), [Action::Empty], "it did not work");
+        let told = [Action::ReportEnded(Ended::Lost(why))];
+        assert_eq!(step(&mut state, Event::Emptied, due + 1), told);
+    }
+}
+
+#[test]
+fn a_task_that_cannot_be_looked_at_is_left_alone_for_ever() {
+    for before in [vec![Event::Launch], vec![Event::Launch, Event::Runs]] {
+        let mut state = TaskState::new(1000);
+        play(&mut state, &before);
+        assert_eq!(step(&mut state, Event::Unknown, 10), []);
+        let mut now = 10;
+        for _ in 0..100 {
+            now = state.wake_at().unwrap();
+            assert_eq!(step(&mut state, Event::Tick, now), [Action::LookAgain], "{before:?}");
+            assert_eq!(step(&mut state, Event::Unknown, now), []);
+        }
+        assert_eq!(step(&mut state, Event::Runs, now), [Action::ReportRunning]);
+
+        assert_eq!(step(&mut state, Event::Unknown, now), []);
+        assert_eq!(step(&mut state, Event::Kill, now), []);
+        assert_eq!(step(&mut state, Event::Unknown, now), []);
+        assert_eq!(step(&mut state, Event::Runs, now), [Action::AskShim, Action::ReportKilling]);
+    }
+}
+
+#[test]
+fn what_is_stuck_is_not_said_never_to_have_run() {
+    let stuck = |end: End, pids: &[i32]| {
+        let mut exit = exit(end);
+        exit.stuck = pids.to_vec();
+        exit
+    };
+    let failed = || End::Failed("no".into());
+    for (before, exit, never_ran) in [
+        (vec![Event::Launch], stuck(failed(), &[]), true),
+        (vec![Event::Launch], stuck(failed(), &[5]), false),
+        (vec![Event::Launch], stuck(End::Stuck("it hangs".into()), &[5]), false),
+        (vec![Event::Launch, Event::Runs], stuck(failed(), &[]), false),
+        (vec![Event::Launch, Event::Runs, Event::Kill], stuck(End::Stuck("it hangs".into()), &[5]), false),
+    ] {
+        let mut state = TaskState::new(1000);
+        play(&mut state, &before);
+        let actions = step(&mut state, Event::ShimEnded(exit.clone()), 9);
+        let expected = if never_ran { Ended::NeverRan("no".into()) } else { Ended::Exit(exit) };
+        assert_eq!(actions, [Action::ReportEnded(expected)]);
     }
 }
 
@@ -118,6 +179,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::ShimLost(lost())),
         Just(Event::ShimLost(Why::NeverStarted)),
         Just(Event::Emptied),
+        Just(Event::Unknown),
         Just(Event::Tick),
     ]
 }

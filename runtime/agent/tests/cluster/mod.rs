@@ -123,6 +123,18 @@ impl Session {
         self.say(master_message::Body::Launch(wire::Launch { framework_id, info })).await;
     }
 
+    /// Launches them in one burst, while the caller goes on and listens.
+    pub(crate) fn launch_all(&self, infos: Vec<TaskInfo>) -> tokio::task::JoinHandle<()> {
+        let (to_agent, epoch) = (self.to_agent.clone(), self.epoch);
+        tokio::spawn(async move {
+            for info in infos {
+                let (framework_id, info) = (FRAMEWORK.to_owned(), Some(info_to_wire(&info)));
+                let body = Some(master_message::Body::Launch(wire::Launch { framework_id, info }));
+                to_agent.send(Ok(wire::MasterMessage { epoch, body })).await.unwrap();
+            }
+        })
+    }
+
     pub(crate) async fn kill(&self, task: &str, grace_ms: Option<u64>) {
         let (framework_id, task_id) = (FRAMEWORK.to_owned(), task.to_owned());
         self.say(master_message::Body::Kill(wire::Kill { framework_id, task_id, grace_ms })).await;
@@ -263,7 +275,8 @@ pub(crate) fn be_agent() {
         lifeline: Some(tokio::io::stdin()),
         ready: None,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    // As the shipped program does it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(run(options(&work_dir, &master, isolation), parts));
     runtime.shutdown_background();
     ended.unwrap();

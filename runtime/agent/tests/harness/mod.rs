@@ -83,6 +83,31 @@ impl Fixture {
         Task { dir: self.task_dir(&spec.task_id), shim: Some(shim) }
     }
 
+    /// As [`Self::start`], by another program.
+    pub(crate) fn start_by(&self, program: &launch::Program, spec: &Spec) -> Task {
+        let dir = self.task_dir(&spec.task_id);
+        let (outcome, shim) = launch::launch(program, &dir, spec).unwrap().outcome().unwrap();
+        assert!(matches!(outcome, Outcome::Running { .. }), "{outcome:?}");
+        Task { dir, shim: Some(shim) }
+    }
+
+    /// Starts a task, asks it to end as soon as its shim has begun, and waits for its end.
+    pub(crate) fn kill_at_start(&self, spec: &Spec) {
+        let dir = self.task_dir(&spec.task_id);
+        let launching = launch::launch(&program(), &dir, spec).unwrap();
+        let started = dir.join("started.json");
+        eventually(|| started.exists());
+        let process = launching.process().unwrap();
+        process.signal(Signal::TERM);
+        assert!(process.wait(LIMIT), "the request was lost");
+        let (_, shim) = launching.outcome().unwrap();
+        shim.reap();
+        let exit: Exit = record::read(&dir).unwrap().expect("an exit.json");
+        assert!(exit.killed && exit.stuck.is_empty(), "{exit:?}");
+        let started: agent::spec::Started = record::read(&dir).unwrap().unwrap();
+        assert!(agent::process::Process::open_exactly(&started.leader).unwrap().is_none());
+    }
+
     pub(crate) fn try_start(&self, spec: &Spec) -> (Outcome, launch::Shim) {
         launch::launch(&program(), &self.task_dir(&spec.task_id), spec).unwrap().outcome().unwrap()
     }
@@ -148,6 +173,24 @@ pub(crate) fn program() -> launch::Program {
     launch::Program { path: env!("CARGO_BIN_EXE_agent-shim").into(), args: vec![] }
 }
 
+/// The same, started by a shell that did something first.
+pub(crate) fn after(line: &str) -> launch::Program {
+    let script = format!("{line}; exec \"$0\" \"$@\"");
+    launch::Program {
+        path: "/bin/sh".into(),
+        args: vec!["-c".into(), script.into(), program().path.into_os_string()],
+    }
+}
+
+/// Looks until it is so; for what no event tells.
+pub(crate) fn eventually(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it does not come to pass");
+        std::thread::yield_now();
+    }
+}
+
 /// A named pipe by which a task says how far it is.
 pub(crate) struct Mark {
     file: File,
@@ -156,11 +199,16 @@ pub(crate) struct Mark {
 impl Mark {
     pub(crate) fn new(sandbox: &Path) -> Self {
         let path = sandbox.join("mark");
-        let mode = rustix::fs::Mode::from_raw_mode(0o666);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        Self::make(&path);
         // For writing too, so that it is open before any writer and stays so after the last.
         Self { file: OpenOptions::new().read(true).write(true).open(path).unwrap() }
+    }
+
+    /// Makes a pipe that a task waits on.
+    pub(crate) fn make(path: &Path) {
+        let mode = rustix::fs::Mode::from_raw_mode(0o666);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
     }
 
     /// Waits for the next line.

@@ -38,7 +38,8 @@ fn holder(identity: Option<Identity>, in_group: Option<bool>) -> Option<Holder> 
 }
 
 fn seen(holder: Option<Holder>, started: Found<Started>, exit: Found<Exit>) -> Observations {
-    Observations { holder, started, exit, boot_id: BOOT.into(), leader: Leader::Alive }
+    let launched = Found::Good(Some(BOOT.into()));
+    Observations { holder, launched, started, exit, boot_id: BOOT.into(), leader: Leader::Alive }
 }
 
 fn damaged<T>() -> Found<T> {
@@ -92,6 +93,22 @@ fn every_combination_has_its_answer() {
         ("all torn", seen(None, damaged(), damaged()), torn()),
         ("start torn, no shim", seen(None, damaged(), Missing), torn()),
         ("nothing", seen(None, Missing, Missing), Decision::Lost(Why::NeverStarted)),
+        (
+            "no spec either",
+            Observations { launched: Missing, ..seen(None, Missing, Missing) },
+            Decision::Lost(Why::NeverStarted),
+        ),
+        (
+            "a spec that does not say its boot",
+            Observations { launched: Good(None), ..seen(None, Missing, Missing) },
+            Decision::Lost(Why::NeverStarted),
+        ),
+        (
+            "launched before a power cut, which may have taken the record of its start",
+            Observations { launched: Good(Some("last-boot".into())), ..seen(None, Missing, Missing) },
+            Decision::Lost(Why::Rebooted),
+        ),
+        ("spec torn", Observations { launched: damaged(), ..seen(None, Missing, Missing) }, torn()),
         ("shim gone, task lives", seen(None, Good(started()), Missing), gone(Leader::Alive)),
         (
             "both gone",

@@ -128,3 +128,29 @@ fn membership_is_read_by_hierarchy_and_whole_names() {
         assert_eq!(group.holds_by(text), expected, "{text}");
     }
 }
+
+#[test]
+fn a_group_that_cannot_be_read_is_not_empty() {
+    let procs = "/sys/fs/cgroup/memory/t/cgroup.procs";
+    for (kind, known) in [(io::ErrorKind::NotFound, true), (io::ErrorKind::PermissionDenied, false)] {
+        let kernel = Recorder::with(&[("/sys/fs/cgroup/pids/t/cgroup.procs", "7\n")]).failing(procs, kind);
+        let group = group(examples::v1(), "t", kernel);
+        assert_eq!(group.pids(), [7], "what can be read is");
+        assert_eq!(group.try_pids().is_ok(), known, "{kind}");
+    }
+}
+
+#[test]
+fn only_v1_processes_are_frozen_while_they_are_killed_and_thawed_below_too() {
+    let kernel = Recorder::default();
+    kernel.dirs.borrow_mut().insert("/sys/fs/cgroup/freezer/t/inner".into());
+    let group = group(examples::v1(), "t", kernel);
+    assert!(!group.kill_at_once());
+    group.freezer("FROZEN");
+    group.freezer("THAWED");
+    assert_snapshot!(group.kernel().log(), @"
+    /sys/fs/cgroup/freezer/t/freezer.state = FROZEN
+    /sys/fs/cgroup/freezer/t/freezer.state = THAWED
+    /sys/fs/cgroup/freezer/t/inner/freezer.state = THAWED
+    ");
+}

@@ -13,9 +13,6 @@ use crate::health::{self, Probe, Watch};
 use crate::spec::Exit;
 use crate::states::{self, Action, Ended, Event, Phase};
 
-/// What would not be emptied is tried again after this.
-const EMPTY_AGAIN: Duration = Duration::from_secs(10);
-
 /// Says something about a task: it is written down, then sent when its turn comes.
 pub(super) fn say(
     state: &mut State,
@@ -42,8 +39,6 @@ fn end(state: &mut State, container: Uuid, verdict: Verdict, now: Moment, out: &
     if let Some(task) = state.tasks.get_mut(&container) {
         task.watches.clear();
         task.kill_at = None;
-        task.empty_at = None;
-        task.held = None;
     }
 }
 
@@ -56,22 +51,16 @@ fn end_as(state: &mut State, container: Uuid, ended: &Ended, now: Moment, out: &
 /// Hands an event to the task's own machine and does what it says.
 fn apply(state: &mut State, container: Uuid, event: Event, now: Moment, out: &mut Vec<Effect>) {
     let Some(task) = state.tasks.get_mut(&container) else { return };
-    let actions = states::step(&mut task.state, event, millis(now.elapsed));
-    let empties = actions.contains(&Action::Empty);
-    for action in actions {
+    for action in states::step(&mut task.state, event, millis(now.elapsed)) {
         match action {
             Action::StartShim => out.push(Effect::StartShim(container)),
             Action::AskShim => out.push(Effect::AskShim(container)),
             Action::Empty => out.push(Effect::Empty(container)),
+            Action::LookAgain => out.push(Effect::LookAgain(container)),
             // Said when the launch was accepted.
             Action::ReportStarting => {}
             Action::ReportRunning => runs(state, container, now, out),
             Action::ReportKilling => say_killing(state, container, now, out),
-            Action::ReportEnded(ended) if empties => {
-                if let Some(task) = state.tasks.get_mut(&container) {
-                    task.held = Some(ended);
-                }
-            }
             Action::ReportEnded(ended) => end_as(state, container, &ended, now, out),
             Action::ReportAgain => {
                 if let Some(task) = state.tasks.get_mut(&container) {
@@ -113,20 +102,24 @@ pub(super) fn found(state: &mut State, container: Uuid, found: Found, now: Momen
     }
     match found {
         Found::Running(since) => {
+            let first = task.watches.is_empty();
             let ago = since.map_or(0, |since| now.wall.as_millis().saturating_sub_unsigned(since).max(0));
             let ago = Duration::from_millis(u64::try_from(ago).unwrap_or(0));
-            watch_from(task, now.elapsed.saturating_sub(ago), now);
+            if first {
+                watch_from(task, now.elapsed.saturating_sub(ago), now);
+            }
             if task.kill.is_some() {
                 apply(state, container, Event::Kill, now, out);
             }
             apply(state, container, Event::Runs, now, out);
         }
         Found::Exited(exit) => apply(state, container, Event::ShimEnded(exit), now, out),
-        Found::Lost(why) => {
-            // What was left of it was ended when it was found.
-            let ended = Ended::Lost(why);
-            task.state.phase = Phase::Ended(ended.clone());
-            end_as(state, container, &ended, now, out);
+        Found::Lost(why) => apply(state, container, Event::ShimLost(why), now, out),
+        Found::Unknown => {
+            if task.kill.is_some() {
+                apply(state, container, Event::Kill, now, out);
+            }
+            apply(state, container, Event::Unknown, now, out);
         }
     }
 }
@@ -209,17 +202,8 @@ pub(super) fn shim_ended(
     apply(state, container, event, now, out);
 }
 
-pub(super) fn emptied(state: &mut State, container: Uuid, emptied: bool, now: Moment, out: &mut Vec<Effect>) {
-    let Some(task) = state.tasks.get_mut(&container) else { return };
-    if !emptied {
-        task.empty_at = Some(now.elapsed.saturating_add(EMPTY_AGAIN));
-        return;
-    }
-    task.empty_at = None;
-    match task.held.take() {
-        Some(ended) => end_as(state, container, &ended, now, out),
-        None => apply(state, container, Event::Emptied, now, out),
-    }
+pub(super) fn emptied(state: &mut State, container: Uuid, now: Moment, out: &mut Vec<Effect>) {
+    apply(state, container, Event::Emptied, now, out);
 }
 
 /// Ends a task, for this reason. A shorter grace than the shim was told is enforced by the agent itself; a longer one
@@ -305,10 +289,6 @@ pub(super) fn tick(state: &mut State, now: Moment, out: &mut Vec<Effect>) {
     let containers: Vec<Uuid> = state.tasks.keys().copied().collect();
     for container in containers {
         let Some(task) = state.tasks.get_mut(&container) else { continue };
-        if due(task.empty_at) {
-            task.empty_at = None;
-            out.push(Effect::Empty(container));
-        }
         let watches = task.watches.iter_mut().enumerate().filter(|_| task.state.phase == Phase::Running);
         for (number, watch) in watches {
             if health::step(watch, health::Input::Tick, now).contains(&health::Action::Look) {

@@ -11,7 +11,7 @@ use scheduler::{AgentId, FrameworkId};
 
 use super::{About, Checkpoint, Journal, KillWhy, Update, Updates};
 use crate::health::Watch;
-use crate::states::{self, Ended};
+use crate::states;
 
 /// How far a launch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +43,6 @@ pub struct Task {
     pub(super) kill: Option<KillWhy>,
     /// When the agent itself sends SIGKILL, being asked for less grace than the shim knows.
     pub(super) kill_at: Option<Duration>,
-    /// To be told once nothing of it runs.
-    pub(super) held: Option<Ended>,
-    /// When emptying is tried again.
-    pub(super) empty_at: Option<Duration>,
     pub(super) watches: Vec<Watch>,
 }
 
@@ -67,8 +63,6 @@ impl Task {
             updates: Updates::default(),
             kill: None,
             kill_at: None,
-            held: None,
-            empty_at: None,
             watches: Vec::new(),
         }
     }
@@ -132,7 +126,7 @@ impl Task {
         let watches = self.watches.iter().filter(|_| runs).filter_map(Watch::wake_at);
         let killing = matches!(self.state.phase, states::Phase::Killing { .. });
         let kill = self.kill_at.filter(|_| killing);
-        watches.chain(state).chain(updates).chain(kill).chain(self.empty_at).min()
+        watches.chain(state).chain(updates).chain(kill).min()
     }
 
     /// The latest of each check, where there is one.

@@ -75,6 +75,7 @@ fn exited(exit: &Exit, kill: Option<&KillWhy>, info: &TaskInfo) -> Verdict {
     let how = match &exit.end {
         End::Code(code) => format!("exited with status {code}"),
         End::Signal(signal) => format!("terminated by signal {}", signal_name(*signal)),
+        End::Stuck(why) => format!("did not end: {why}"),
         End::Failed(why) => {
             return verdict(TaskState::Failed, Some(Reason::CommandExecutorFailed), why.clone());
         }
@@ -223,6 +224,11 @@ mod tests {
             text(&ended(|e| e.oom = true, End::Signal(9)), None),
             text(&ended(|e| e.oom = true, End::Code(0)), None),
             text(&ended(|e| e.stuck = vec![7], End::Signal(9)), None),
+            text(
+                &ended(|e| e.stuck = vec![7, 8], End::Stuck("SIGKILL had no effect".into())),
+                Some(&KillWhy::Asked),
+            ),
+            text(&ended(|e| e.stuck = vec![7], End::Failed("the supervisor failed".into())), None),
             text(&Ended::NeverRan("cannot run x: no such file".into()), None),
             text(&Ended::NeverRan("killed".into()), Some(&KillWhy::Asked)),
             text(&Ended::Lost(Why::ShimGone { leader: Leader::Gone }), None),
@@ -244,6 +250,8 @@ mod tests {
         TASK_FAILED REASON_CONTAINER_LIMITATION_MEMORY Memory limit exceeded: the kernel ended a process of the task, whose limit is 32 MiB; at most it used 32 MiB
         TASK_FINISHED - Command exited with status 0
         TASK_FAILED - Command terminated by signal SIGKILL; even SIGKILL did not end processes [7]
+        TASK_KILLED - Command did not end: SIGKILL had no effect; even SIGKILL did not end processes [7, 8]
+        TASK_FAILED REASON_COMMAND_EXECUTOR_FAILED the supervisor failed; even SIGKILL did not end processes [7]
         TASK_FAILED REASON_COMMAND_EXECUTOR_FAILED cannot run x: no such file
         TASK_KILLED REASON_TASK_KILLED_DURING_LAUNCH Killed on request before it ran
         TASK_FAILED REASON_EXECUTOR_TERMINATED Its supervisor ended without a word, so how the task ended is not known

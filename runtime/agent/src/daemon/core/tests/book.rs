@@ -287,6 +287,27 @@ fn a_lost_shims_end_is_told_when_nothing_runs_any_more() {
 }
 
 #[test]
+fn what_cannot_be_looked_at_is_left_alone_and_looked_at_again() {
+    let mut book = Book::open();
+    let container = book.run(&info("t", "cpus:1"));
+    book.acknowledge(container);
+    book.acknowledge(container);
+    let looked = |found| Input::LookedAt(container, found);
+    for _ in 0..3 {
+        assert_eq!(book.input(looked(Found::Unknown)), []);
+        book.now += 5;
+        assert_eq!(book.input(Input::Tick), [Effect::LookAgain(container)]);
+    }
+    assert_eq!(book.input(looked(Found::Running(None))), [], "that is told already");
+    book.input(looked(Found::Unknown));
+    book.kill("t", None);
+    assert!(book.input(looked(Found::Running(None))).contains(&Effect::AskShim(container)));
+    let end = looked(Found::Exited(exit(End::Signal(15), true)));
+    assert_eq!(said(&book.input(end)), [""; 0], "after what is not acknowledged");
+    assert!(book.state.tasks[&container].has_ended());
+}
+
+#[test]
 fn statements_are_said_again_later_and_at_once_to_a_new_master() {
     let mut book = Book::open();
     book.launch("t", "cpus:1");

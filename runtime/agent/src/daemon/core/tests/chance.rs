@@ -25,6 +25,8 @@ enum Op {
     Break,
     Dial,
     Crash,
+    /// From now on, nothing of a task can be looked at, or it can again.
+    Blind(bool),
     Wait(u16),
 }
 
@@ -38,6 +40,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Op::Break),
         3 => Just(Op::Dial),
         1 => Just(Op::Crash),
+        1 => any::<bool>().prop_map(Op::Blind),
         2 => (1..700_u16).prop_map(Op::Wait),
     ];
     proptest::collection::vec(op, 0..120)
@@ -65,6 +68,7 @@ struct World {
     state: State,
     queue: VecDeque<Effect>,
     shims: BTreeMap<Uuid, Shim>,
+    blind: bool,
     names: BTreeMap<Uuid, TaskKey>,
     starts: BTreeMap<TaskKey, u32>,
     heard: BTreeMap<TaskKey, Vec<TaskStatus>>,
@@ -106,6 +110,7 @@ impl World {
             state: State::new(about(), None, 0, 1),
             queue: VecDeque::new(),
             shims: BTreeMap::new(),
+            blind: false,
             names: BTreeMap::new(),
             starts: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -148,11 +153,7 @@ impl World {
         self.state = State::new(about(), self.disk.id.clone(), self.disk.epoch, self.seed);
         let mut left = Vec::new();
         for (container, (checkpoint, journal)) in self.disk.tasks.clone() {
-            let found = match self.shims.entry(container).or_insert(Shim::Released) {
-                Shim::Runs => Found::Running(Some(0)),
-                Shim::Ended(exit) => Found::Exited(exit.clone()),
-                Shim::Released => Found::Lost(Why::NeverStarted),
-            };
+            let found = self.look(container);
             left.push(Recovered { checkpoint, journal, found });
         }
         let past = self.disk.past.clone().into_iter().collect();
@@ -160,6 +161,17 @@ impl World {
         let effects = self.state.recover(left, past, now);
         self.queue.extend(effects);
         self.link += 1;
+    }
+
+    fn look(&mut self, container: Uuid) -> Found {
+        if self.blind {
+            return Found::Unknown;
+        }
+        match self.shims.entry(container).or_insert(Shim::Released) {
+            Shim::Runs => Found::Running(Some(0)),
+            Shim::Ended(exit) => Found::Exited(exit.clone()),
+            Shim::Released => Found::Lost(Why::NeverStarted),
+        }
     }
 
     fn exit(&mut self, container: Uuid, end: End, killed: bool) {
@@ -175,7 +187,10 @@ impl World {
             finished_at_ms: 0,
         });
         self.shims.insert(container, Shim::Ended(exit.clone()));
-        self.input(Input::ShimEnded(container, Ok(exit)));
+        match self.blind {
+            true => self.input(Input::LookedAt(container, Found::Unknown)),
+            false => self.input(Input::ShimEnded(container, Ok(exit))),
+        }
     }
 
     fn carry_out(&mut self) -> bool {
@@ -204,6 +219,10 @@ impl World {
                 if self.shims.get(&container) == Some(&Shim::Runs) {
                     self.exit(container, End::Signal(15), true);
                 }
+            }
+            Effect::LookAgain(container) => {
+                let found = self.look(container);
+                self.input(Input::LookedAt(container, found));
             }
             Effect::Empty(container) => self.input(Input::Emptied(container, Ok(()))),
             Effect::Send(link, message) if link == self.link => self.hear(*message),
@@ -271,6 +290,7 @@ impl World {
             Op::Break => self.input(Input::LinkDown(self.link)),
             Op::Dial => self.dial(),
             Op::Crash => self.crash(),
+            Op::Blind(blind) => self.blind = *blind,
             Op::Wait(seconds) => {
                 self.now += Duration::from_secs(u64::from(*seconds));
                 self.input(Input::Tick);
@@ -280,6 +300,7 @@ impl World {
 
     /// No more faults: everything ends, and is said and acknowledged.
     fn settle(&mut self) {
+        self.blind = false;
         self.dial();
         for _ in 0..200 {
             while self.carry_out() {}

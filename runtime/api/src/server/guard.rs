@@ -19,13 +19,13 @@ fn refuse(status: StatusCode, message: impl Into<String>) -> Result<(), Refusal>
     Err(Refusal { status, message: message.into() })
 }
 
-/// Looks at a request's address and headers. A page of another site can make a browser send requests here, under a name that
+/// Looks at a request's address and headers. The server answers as loopback and by its `own` names and addresses. A page of another site can make a browser send requests here, under a name that
 /// resolves to loopback (so the name is checked), with its origin (so that is checked), or as a form (which no client of
 /// these interfaces sends).
 ///
 /// # Errors
 /// 403 for another host or origin, 415 for a form or plain text, 400 for headers that are no text.
-pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn check(uri: &Uri, headers: &HeaderMap, own: &[&str]) -> Result<(), Refusal> {
     let text = |name| match headers.get(&name) {
         None => Ok(None),
         Some(value) => value.to_str().map(Some).map_err(|_not_text| Refusal {
@@ -37,14 +37,17 @@ pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host header");
     }
     let named = [uri.authority().map(|authority| authority.as_str()), text(HOST)?];
-    if let Some(host) = named.into_iter().flatten().find(|host| !is_loopback(host)) {
+    if let Some(host) = named.into_iter().flatten().find(|host| !is_ours(host, own)) {
+        let names: String = own.iter().map(|name| format!(", {name}")).collect();
         return refuse(
             StatusCode::FORBIDDEN,
-            format!("this cluster has no login and answers only as localhost or 127.0.0.1, not as {host:?}"),
+            format!(
+                "this cluster has no login and answers only as localhost or 127.0.0.1{names}, not as {host:?}"
+            ),
         );
     }
     if let Some(origin) = text(ORIGIN)? {
-        let own = origin.strip_prefix("http://").is_some_and(is_loopback)
+        let own = origin.strip_prefix("http://").is_some_and(|host| is_ours(host, own))
             && origin.strip_prefix("http://") == named.into_iter().flatten().next();
         if !own {
             return refuse(
@@ -69,14 +72,15 @@ pub fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Whether `host[:port]` names this machine's loopback.
-fn is_loopback(host: &str) -> bool {
+/// Whether `host[:port]` names this machine's loopback, or is one of the server's own names.
+fn is_ours(host: &str, own: &[&str]) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || !name.is_empty() && own.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 #[cfg(test)]
@@ -88,14 +92,23 @@ mod tests {
             .iter()
             .map(|(name, value)| (axum::http::HeaderName::from_static(name), value.parse().unwrap()))
             .collect();
-        check(&Uri::from_static("/v2/apps"), &map).map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        check(&Uri::from_static("/v2/apps"), &map, &["10.0.0.7", "fd00::7", "Node7"])
+            .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
     }
 
     #[test]
     fn programs_on_this_machine_come_in() {
-        for host in
-            ["localhost", "localhost:5050", "127.0.0.1:5050", "127.0.0.2", "[::1]:5050", "LOCALHOST:1"]
-        {
+        for host in [
+            "localhost",
+            "10.0.0.7:5051",
+            "[fd00::7]:5051",
+            "node7:5051",
+            "localhost:5050",
+            "127.0.0.1:5050",
+            "127.0.0.2",
+            "[::1]:5050",
+            "LOCALHOST:1",
+        ] {
             assert_eq!(status(&[("host", host)]), 200, "{host}");
         }
         assert_eq!(status(&[]), 200);
@@ -133,6 +146,6 @@ mod tests {
     #[test]
     fn the_name_in_the_request_line_counts_too() {
         let uri: Uri = "http://example.org/v2/apps".parse().unwrap();
-        assert!(check(&uri, &HeaderMap::new()).is_err());
+        assert!(check(&uri, &HeaderMap::new(), &[]).is_err());
     }
 }

@@ -1,4 +1,7 @@
-//! Connections: one port, HTTP/1 and HTTP/2, with a limit for everything that a peer can make us wait for or keep.
+//! What stands before every HTTP interface, the masters' and the agents': connections on one port, HTTP/1 and HTTP/2, with
+//! a limit for everything that a peer can make us wait for or keep; and [`guard`], which keeps web pages out.
+
+pub mod guard;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,8 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 8192;
 /// From the first byte of a request to the end of its headers, and of an idle connection.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 /// Of one HTTP/1 connection's headers.
@@ -24,13 +25,14 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// After an accept that failed, as for want of file descriptors.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
-/// Answers requests until `stop` says true; then answers what is under way, and ends.
-pub(crate) async fn serve<F, A>(listener: TcpListener, mut stop: watch::Receiver<bool>, answer: F)
+/// Answers requests on at most so many connections (more wait in the kernel's queue) until `stop` says true or its sender is
+/// gone; then answers what is under way, and ends.
+pub async fn serve<F, A>(listener: TcpListener, most: usize, mut stop: watch::Receiver<bool>, answer: F)
 where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(most));
     let mut connections = JoinSet::new();
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -108,7 +110,7 @@ mod tests {
         let answer = |request: Request<Body>| async move {
             Response::new(Body::from(request.uri().path().to_owned()))
         };
-        (stream, stop, tokio::spawn(serve(listener, stopped, answer)))
+        (stream, stop, tokio::spawn(serve(listener, 8, stopped, answer)))
     }
 
     // In these tests time stands still, and leaps to the next deadline when everyone waits.
