@@ -49,7 +49,13 @@ impl Door {
         Ok(Self { gateway, url: format!("http://{address}"), client, disk })
     }
 
-    async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>) -> Response {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Response {
         let mut request = self.client.request(method, format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -80,7 +86,9 @@ async fn every_room_answers_and_strangers_stay_out() {
     assert_eq!(info.headers()["x-marathon-leader"], door.url.as_str());
     assert_eq!(info.headers()["x-content-type-options"], "nosniff");
     assert_eq!(info.json::<Value>().await.unwrap()["elected"], true);
-    for path in ["/ping", "//v2//apps", "/service/marathon/v2/apps", "/slaves", "/mesos/slaves", "/metrics/snapshot"] {
+    for path in
+        ["/ping", "//v2//apps", "/service/marathon/v2/apps", "/slaves", "/mesos/slaves", "/metrics/snapshot"]
+    {
         assert_eq!(door.get(path).await.status(), 200, "{path}");
     }
     let figures = door.get("/metrics").await;
@@ -94,7 +102,8 @@ async fn every_room_answers_and_strangers_stay_out() {
     let cluster = door.get("/clusterctl/v1/cluster").await.json::<Value>().await.unwrap();
     assert_eq!(cluster["leader"], door.url.strip_prefix("http://").unwrap());
 
-    let evil = [("host", "evil.example"), ("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")];
+    let evil =
+        [("host", "evil.example"), ("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")];
     for header in evil {
         assert_eq!(door.ask(Method::GET, "/v2/apps", &[header], None).await.status(), 403, "{header:?}");
     }

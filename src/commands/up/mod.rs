@@ -345,7 +345,18 @@ mod tests {
 
     #[test]
     fn the_banner_says_where_what_next_and_what_is_not_isolated() {
-        assert_snapshot!(banner("http://127.0.0.1:5050", Path::new("/state"), 2, false));
+        assert_snapshot!(banner("http://127.0.0.1:5050", Path::new("/state"), 2, false), @r#"
+        clusterctl is up: http://127.0.0.1:5050, 2 agents, state in /state
+
+        Try, in another terminal:
+          echo '{id: /hello, cmd: "python3 -m http.server $PORT0", mem: 64, healthChecks: [{protocol: TCP}]}' |
+            clusterctl service create -f -
+          clusterctl service list
+
+        Without root, tasks are not isolated: they run as you, see your files and processes, and may use more CPU and
+        memory together than they asked for. Run only what you trust.
+        Only programs on this machine are answered, without login. Ctrl-C ends the tasks and the cluster.
+        "#);
         assert!(banner("u", Path::new("/"), 1, true).contains("1 agent,"));
     }
 
