@@ -1,5 +1,5 @@
 //! A master behind its door, over real connections.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
 use std::io;
 use std::path::Path;
