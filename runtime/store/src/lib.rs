@@ -40,5 +40,5 @@ pub use error::{Cause, Outcome, StoreError};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
 pub use leadership::{Candidate, Epoch, Leader, LeaderView, Leadership, Revision, Stamp};
 pub use snapshot::{Entry, Snapshot};
-pub use store::{Answer, Store};
+pub use store::{Answer, Made, Store};
 pub use version::{ClusterVersion, VersionError};

@@ -11,6 +11,9 @@ use crate::{Batch, Candidate, LeaderView, Leadership, Prefix, Snapshot, Stamp, S
 /// What a store answers, later. Boxed, so that the masters hold an `Arc<dyn Store>`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// How many of several commits were made, later, and why not more.
+pub type Made<'a> = Pin<Box<dyn Future<Output = (usize, Option<StoreError>)> + Send + 'a>>;
+
 /// Cluster state: keys and values with one history, written by one leader at a time.
 ///
 /// ```text
@@ -42,6 +45,22 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// `NotLeading`, `Precondition`, `Batch`: nothing was written. What else: see [`StoreError::outcome`].
     fn commit<'a>(&'a self, leadership: &'a Leadership, batch: Batch) -> Answer<'a, Stamp>;
+
+    /// Commits these batches in their order, as [`Store::commit`] does, but without waiting for one before the next is on its
+    /// way. Answers how many of the first ones are durable, and what kept the next one from being so; of those behind it
+    /// nothing is known.
+    fn commit_all<'a>(&'a self, leadership: &'a Leadership, batches: Vec<Batch>) -> Made<'a> {
+        Box::pin(async move {
+            let mut made = 0;
+            for batch in batches {
+                match self.commit(leadership, batch).await {
+                    Ok(_) => made += 1,
+                    Err(error) => return (made, Some(error)),
+                }
+            }
+            (made, None)
+        })
+    }
 
     /// Becomes the leader, and raises the epoch in the election's own transaction. Waits as long as another leads; where
     /// nobody else can, it does not. It ends an earlier leadership of this same object. The first campaign of a cluster

@@ -31,9 +31,12 @@ use self::queue::{Queue, Request};
 use self::writer::{Shared, place_of};
 use crate::failpoint::{self, Failpoint};
 use crate::{
-    Answer, Batch, Candidate, ClusterVersion, LeaderView, Leadership, Prefix, Snapshot, Stamp, Store,
-    StoreError,
+    Answer, Batch, Candidate, ClusterVersion, Epoch, LeaderView, Leadership, Made, Prefix, Snapshot, Stamp,
+    Store, StoreError,
 };
+
+/// The answer to a request that was queued.
+type Answered<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// How to open an embedded store.
 #[derive(Clone)]
@@ -101,15 +104,56 @@ impl EmbeddedStore {
         bytes: usize,
         request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
     ) -> Result<T, StoreError> {
+        let answered = self.send(bytes, request).await?;
+        self.answer(answered).await
+    }
+
+    /// Queues a request.
+    async fn send<T>(
+        &self,
+        bytes: usize,
+        request: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Request,
+    ) -> Result<Answered<T>, StoreError> {
         let (answer, answered) = oneshot::channel();
         if let Err(closed) = self.queue.send(bytes, request(answer)).await {
             return self.shared.sound().and(Err(closed));
         }
         failpoint::hit(Failpoint::Queued);
+        Ok(answered)
+    }
+
+    /// Waits until a request that was queued is carried out.
+    async fn answer<T>(&self, answered: Answered<T>) -> Result<T, StoreError> {
         answered.await.map_err(|lost| StoreError::Unknown {
             place: place_of(&self.path),
             source: std::sync::Arc::new(lost),
         })?
+    }
+
+    async fn commit_each(&self, epoch: Epoch, batches: Vec<Batch>) -> (usize, Option<StoreError>) {
+        let mut queued = Vec::with_capacity(batches.len());
+        let mut wrong = None;
+        for batch in batches {
+            let sent = match batch.check() {
+                Ok(()) => self.send(batch.bytes(), |answer| Request::Commit { epoch, batch, answer }).await,
+                Err(error) => Err(error.into()),
+            };
+            match sent {
+                Ok(answered) => queued.push(answered),
+                Err(error) => {
+                    wrong = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut made = 0;
+        for answered in queued {
+            match self.answer(answered).await {
+                Ok(_) => made += 1,
+                Err(error) => return (made, Some(error)),
+            }
+        }
+        (made, wrong)
     }
 }
 
@@ -124,6 +168,10 @@ impl Store for EmbeddedStore {
             let epoch = leadership.epoch();
             self.ask(batch.bytes(), |answer| Request::Commit { epoch, batch, answer }).await
         })
+    }
+
+    fn commit_all<'a>(&'a self, leadership: &'a Leadership, batches: Vec<Batch>) -> Made<'a> {
+        Box::pin(self.commit_each(leadership.epoch(), batches))
     }
 
     fn campaign<'a>(&'a self, candidate: &'a Candidate) -> Answer<'a, Leadership> {

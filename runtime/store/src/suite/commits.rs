@@ -226,3 +226,27 @@ pub async fn closing_carries_out_what_it_took(bed: &impl Bed) {
     let reopened = all(&*bed.open().await).await;
     assert_eq!(reopened.entries.keys().map(ToString::to_string).collect::<Vec<_>>(), written);
 }
+
+/// Those behind it may have been made or not.
+pub async fn several_batches_are_made_in_their_order_up_to_one_that_fails(bed: &impl Bed) {
+    let store = bed.open().await;
+    let leadership = lead(&*store).await;
+    let write = |n: usize| Batch::new().put(key("last"), n.to_string()).put(key(&format!("n/{n}")), "x");
+    let (made, error) = store.commit_all(&leadership, (0..300).map(write).collect()).await;
+    assert!(made == 300 && error.is_none(), "{made}: {error:?}");
+    assert_eq!(text(&all(&*store).await, "last").unwrap(), "299");
+
+    let mut batches: Vec<Batch> = (300..310).map(write).collect();
+    batches.insert(7, Batch::new().require(key("last"), Condition::Absent).put(key("never"), "x"));
+    let (made, error) = store.commit_all(&leadership, batches).await;
+    assert!(matches!(error, Some(StoreError::Precondition { .. })), "{error:?}");
+    let loaded = all(&*store).await;
+    assert_eq!((made, text(&loaded, "never")), (7, None));
+    assert!((0..307).all(|n| text(&loaded, &format!("n/{n}")).is_some()));
+
+    let none = store.commit_all(&leadership, Vec::new()).await;
+    assert!(matches!(none, (0, None)));
+    store.close().await.unwrap();
+    let (made, error) = store.commit_all(&leadership, vec![write(0)]).await;
+    assert!(matches!((made, error), (0, Some(StoreError::Closed))));
+}

@@ -54,6 +54,7 @@ macro_rules! suite {
             one_of_many_creators_wins
             a_refused_commit_does_not_spoil_its_neighbours
             a_batch_at_the_limits_is_taken_and_one_above_is_refused
+            several_batches_are_made_in_their_order_up_to_one_that_fails
             closing_carries_out_what_it_took
             nobody_writes_without_a_campaign
             a_new_campaign_refuses_the_old_leadership_with_commits_in_flight
