@@ -347,3 +347,27 @@ fn a_role_that_nobody_is_in_any_more_is_forgotten_with_those_above_it() {
     pool.step(Event::FrameworkAdded(info("i", "a")));
     assert_eq!(roles(&pool), ["*", "n", "n/m", "a"]);
 }
+
+#[test]
+fn a_bounded_cycle_goes_on_where_the_last_one_ended() {
+    let mut pool = Pool { state: State::with_most_offers(2), ..Pool::default() };
+    for at in 0..5 {
+        let id = format!("a{at}").into();
+        let agent = AgentInfo { id, host: Host::default(), total: resources("cpus:4;mem:100") };
+        pool.step(Event::AgentAdded { agent, used: vec![] });
+    }
+    pool.step(Event::FrameworkAdded(info("f", "*")));
+    let cycle = |pool: &mut Pool| -> Vec<String> {
+        let offers = pool.cycle();
+        for offer in &offers {
+            pool.decline(offer, Filter::DEFAULT);
+        }
+        offers.iter().map(|offer| offer.agent.to_string()).collect()
+    };
+    let all: Vec<Vec<String>> = (0..4).map(|_| cycle(&mut pool)).collect();
+    assert_eq!(all, [vec!["a0", "a1"], vec!["a2", "a3"], vec!["a4"], vec![]]);
+    pool.step(Event::Revive { framework: "f".into(), roles: vec![] });
+    assert_eq!(cycle(&mut pool), ["a0", "a1"]);
+    pool.step(Event::Revive { framework: "f".into(), roles: vec![] });
+    assert_eq!(cycle(&mut pool), ["a2", "a3"], "whoever asks again and again sees others each time");
+}

@@ -49,6 +49,9 @@ pub struct Config {
     pub reregistration: Duration,
     /// Tasks that ended and are kept for readers, per framework (Mesos: 1000).
     pub completed_per_framework: usize,
+    /// Offers of one cycle, about; the next one, which the answers bring about, goes on from there (Mesos: all at once). Whoever
+    /// launches one task on ten thousand agents need not look at all of them.
+    pub offers_per_cycle: usize,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             unreachable_after: Duration::from_secs(75),
             reregistration: Duration::from_secs(600),
             completed_per_framework: 1000,
+            offers_per_cycle: 500,
         }
     }
 }
@@ -261,9 +265,9 @@ impl State {
     #[must_use]
     pub fn new(master: String, config: Config) -> Self {
         Self {
+            pool: scheduler::State::with_most_offers(config.offers_per_cycle),
             config,
             master,
-            pool: scheduler::State::new(),
             agents: RedBlackTreeMapSync::new_sync(),
             frameworks: RedBlackTreeMapSync::new_sync(),
             tasks: RedBlackTreeMapSync::new_sync(),

@@ -33,6 +33,10 @@ pub struct State {
     pub(crate) dirty: Vec<usize>,
     /// Clients that may now be offered what they were not before, on any agent.
     pub(crate) fresh: BTreeSet<usize>,
+    /// The most offers of a cycle; what it has no room for is left for the next one.
+    pub(crate) most_offers: Option<usize>,
+    /// Where the next cycle begins, when there is a most: behind the agent that was looked at last.
+    pub(crate) next_agent: usize,
 }
 
 /// Whether new work may go to an agent.
@@ -117,6 +121,13 @@ impl State {
     /// An empty pool.
     pub fn new() -> State {
         State::default()
+    }
+
+    /// An empty pool that makes about so many offers in one cycle, and goes round the agents from one to the next: who asks
+    /// for little need not look at all there is.
+    #[must_use]
+    pub fn with_most_offers(most: usize) -> State {
+        State { most_offers: Some(most.max(1)), ..State::default() }
     }
 
     /// The agent of this id.

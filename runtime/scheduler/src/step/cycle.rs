@@ -33,7 +33,18 @@ pub(super) fn run(state: &mut State, now: Duration, actions: &mut Vec<Action>) {
     if !agents.is_empty() {
         state.tree.refresh();
     }
-    for at in agents {
+    if state.most_offers.is_some() {
+        let next = agents.partition_point(|at| *at < state.next_agent);
+        agents.rotate_left(next);
+    }
+    let mut agents = agents.into_iter();
+    let made = actions.len();
+    while let Some(at) = agents.next() {
+        if state.most_offers.is_some_and(|most| actions.len() - made >= most) {
+            leave(state, std::iter::once(at).chain(agents));
+            break;
+        }
+        state.next_agent = at + 1;
         let Some(agent) = state.agents.get_mut(at) else { continue };
         let dirty = std::mem::take(&mut agent.dirty);
         if !agent.is_offerable() || !agent.free.is_allocatable() {
@@ -58,6 +69,16 @@ pub(super) fn run(state: &mut State, now: Duration, actions: &mut Vec<Action>) {
         }
     }
     state.forget_answered();
+}
+
+/// For the next cycle. To look at one of them for all clients, where fresh ones would do, changes nothing.
+fn leave(state: &mut State, agents: impl Iterator<Item = usize>) {
+    for at in agents {
+        if let Some(agent) = state.agents.get_mut(at) {
+            agent.dirty = true;
+            state.dirty.push(at);
+        }
+    }
 }
 
 /// Enters an offer into the books.
