@@ -26,8 +26,8 @@ use tower_http::timeout::RequestBodyTimeoutLayer;
 use crate::artifacts::Artifacts;
 use crate::route::{Room, room};
 
-/// More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 8192;
+/// Each agent has one, and clients have theirs. More wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 65_536;
 /// Between attempts to open a store that failed.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
