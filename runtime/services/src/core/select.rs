@@ -32,6 +32,11 @@ pub(crate) fn to_kill(
     if count == 0 {
         return picked;
     }
+    if fields.is_empty() {
+        // Nobody's going changes another's place.
+        candidates.sort_by_cached_key(|instance| order(app, instance, 0));
+        return candidates.iter().take(count).map(|instance| instance.id.uuid).collect();
+    }
     while picked.len() < count && !candidates.is_empty() {
         let sizes: Vec<BTreeMap<Option<String>, usize>> = fields
             .iter()
@@ -49,19 +54,8 @@ pub(crate) fn to_kill(
             };
             fields.iter().zip(&sizes).map(size).sum()
         };
-        let order = |instance: &&Instance| {
-            let class = match instance.condition {
-                _ if instance.is_unreachable() => 0,
-                // Not heard of since this master leads: it may well run.
-                Condition::Running | Condition::Unknown => 2,
-                _ => 1,
-            };
-            let age = instance.staged_at.as_millis();
-            let age = if app.kill_selection == KillSelection::YoungestFirst { -age } else { age };
-            (class, Reverse(crowd(instance)), age, instance.id.uuid)
-        };
-        let Some(next) = candidates.iter().min_by_key(|instance| order(instance)).map(|next| next.id.uuid)
-        else {
+        let first = candidates.iter().min_by_key(|instance| order(app, instance, crowd(instance)));
+        let Some(next) = first.map(|next| next.id.uuid) else {
             break;
         };
         candidates.retain(|instance| instance.id.uuid != next);
@@ -69,6 +63,19 @@ pub(crate) fn to_kill(
         picked.push(next);
     }
     picked
+}
+
+/// Where an instance stands among those of which some are to go; `crowd` are as many as share its place.
+fn order(app: &App, instance: &Instance, crowd: usize) -> (u8, Reverse<usize>, i64, Uuid) {
+    let class = match instance.condition {
+        _ if instance.is_unreachable() => 0,
+        // Not heard of since this master leads: it may well run.
+        Condition::Running | Condition::Unknown => 2,
+        _ => 1,
+    };
+    let age = instance.staged_at.as_millis();
+    let age = if app.kill_selection == KillSelection::YoungestFirst { -age } else { age };
+    (class, Reverse(crowd), age, instance.id.uuid)
 }
 
 /// What a constraint compares.
