@@ -1,7 +1,7 @@
 //! The stream of events (§10).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::marathon::{ApiError, Event, Subscription, TimedEvent};
@@ -16,14 +16,27 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use super::Clock;
 
-/// A reader that is further behind is cut off.
-const BEHIND: usize = 1024;
+/// A reader that is further behind is cut off: several times what a full turn of the loop says at once. All readers share
+/// what waits.
+const BEHIND: usize = 16_384;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// An event, and as it is sent once someone wants it: who publishes does not write it down for readers of other events.
+struct Said {
+    event: TimedEvent,
+    frame: OnceLock<Bytes>,
+}
+
+impl Said {
+    fn frame(&self) -> Bytes {
+        self.frame.get_or_init(|| Bytes::from(self.event.frame())).clone()
+    }
+}
 
 /// Gives each event to all who listen.
 #[derive(Clone)]
 pub(crate) struct Hub {
-    sender: broadcast::Sender<Arc<(TimedEvent, Bytes)>>,
+    sender: broadcast::Sender<Arc<Said>>,
     open: Arc<AtomicUsize>,
     most: usize,
     /// Nothing more comes.
@@ -47,8 +60,7 @@ impl Hub {
 
     pub(crate) fn publish(&self, event: TimedEvent) {
         if self.sender.receiver_count() > 0 {
-            let frame = Bytes::from(event.frame());
-            let _nobody_left = self.sender.send(Arc::new((event, frame)));
+            let _nobody_left = self.sender.send(Arc::new(Said { event, frame: OnceLock::new() }));
         }
     }
 
@@ -90,7 +102,7 @@ impl Hub {
 }
 
 struct Reader {
-    events: broadcast::Receiver<Arc<(TimedEvent, Bytes)>>,
+    events: broadcast::Receiver<Arc<Said>>,
     subscription: Subscription,
     keep_alive: Interval,
     closed: watch::Receiver<bool>,
@@ -103,7 +115,7 @@ impl Reader {
         loop {
             tokio::select! {
                 event = self.events.recv() => match event {
-                    Ok(event) if self.subscription.wants(&event.0.event) => return Some(event.1.clone()),
+                    Ok(said) if self.subscription.wants(&said.event.event) => return Some(said.frame()),
                     Ok(_) => {}
                     Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
                 },
