@@ -1,6 +1,8 @@
 //! Answers of the interface (§3, §4). Every type here writes exactly the keys that clients know.
 
-use serde::Serialize;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
 
 use super::app::App;
 use super::path_id::AppId;
@@ -52,9 +54,9 @@ pub struct AppInfo {
     pub counts: Option<TaskCounts>,
     /// Always written.
     pub deployments: Vec<DeploymentId>,
-    /// Written when embedded.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tasks: Option<Vec<Task>>,
+    /// Written when embedded. Shared with whoever else shows them.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "each_of_some")]
+    pub tasks: Option<Vec<Arc<Task>>>,
     /// Written when embedded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub readiness_check_results: Option<Vec<ReadinessCheckResult>>,
@@ -127,7 +129,16 @@ pub struct VersionList {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TaskList {
     /// The tasks.
-    pub tasks: Vec<Task>,
+    #[serde(serialize_with = "each")]
+    pub tasks: Vec<Arc<Task>>,
+}
+
+fn each<S: Serializer>(tasks: &[Arc<Task>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(tasks.iter().map(|task| &**task))
+}
+
+fn each_of_some<S: Serializer>(tasks: &Option<Vec<Arc<Task>>>, serializer: S) -> Result<S::Ok, S::Error> {
+    each(tasks.as_deref().unwrap_or_default(), serializer)
 }
 
 /// A task (§4).

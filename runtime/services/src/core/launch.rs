@@ -1,6 +1,6 @@
 //! From an app and a place to a task (§7, §9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::Secret;
@@ -15,19 +15,28 @@ use scheduler::Scalar;
 use super::matching::Fit;
 use super::state::Instance;
 
-/// The lowest index that no instance has.
-pub(crate) fn free_index<'a>(instances: impl Iterator<Item = &'a Instance>) -> u32 {
-    let mut taken: Vec<u32> = instances.map(|instance| instance.index).collect();
-    taken.sort_unstable();
-    taken.dedup();
-    let mut free = 0;
-    for index in taken {
-        if index != free {
-            break;
-        }
-        free += 1;
+/// The indexes that no instance of an app has, the lowest first.
+#[derive(Debug, Clone)]
+pub(crate) struct FreeIndexes {
+    taken: BTreeSet<u32>,
+    /// All below it are taken.
+    next: u32,
+}
+
+impl FreeIndexes {
+    /// Beside those that instances have.
+    pub(crate) fn beside(taken: impl Iterator<Item = u32>) -> FreeIndexes {
+        FreeIndexes { taken: taken.collect(), next: 0 }
     }
-    free
+
+    /// The lowest one, which is free no more.
+    pub(crate) fn take(&mut self) -> u32 {
+        while self.taken.contains(&self.next) {
+            self.next += 1;
+        }
+        self.next += 1;
+        self.next - 1
+    }
 }
 
 /// The task that an instance is.

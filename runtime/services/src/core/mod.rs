@@ -1,7 +1,8 @@
 //! The decisions: a function from state, input and time to effects.
 //!
-//! Every step makes at most one commit. All else that the step decides (replies, calls, events) is held until the commit is
-//! acknowledged, so that nothing is visible that a crash could undo.
+//! All that a step decides besides what it commits (replies, calls, events) is held until the last of its commits is
+//! acknowledged, so that nothing is visible that a crash could undo. A step makes several commits only of records of
+//! instances, each of which stands for itself.
 
 mod backoff;
 mod goal;
@@ -27,6 +28,7 @@ pub mod view;
 mod tests;
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use api::Moment;
 use api::marathon::{ApiError, App, AppId, AppUpdate, DeploymentResult, Task, TaskId, TimedEvent, Uuid};
@@ -198,7 +200,7 @@ pub enum Answer {
         created: bool,
     },
     /// These tasks are being ended.
-    Tasks(Vec<Task>),
+    Tasks(Vec<Arc<Task>>),
     /// Nothing more to say.
     Done,
 }
@@ -215,31 +217,61 @@ impl std::fmt::Debug for Change {
 
 /// Decides what follows from `input` at `now`.
 pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
-    match input {
-        Input::Committed(ticket) => {
-            let mut effects = state.release(ticket);
-            // What one commit had no room for.
-            if !state.dirty.is_empty() {
-                let mut turn = turn::Turn::new(state, now);
-                run::advance(&mut turn);
-                effects.extend(turn.finish());
+    steps(state, [input], now)
+}
+
+/// Decides what follows from these inputs, in their order. What becomes of an app is decided once for all news of its tasks that
+/// come together, and committed together: a burst costs no more looks at an app than it brings to commit.
+pub fn steps(state: &mut State, inputs: impl IntoIterator<Item = Input>, now: Moment) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let mut inputs = inputs.into_iter().peekable();
+    while let Some(input) = inputs.next() {
+        match input {
+            Input::Committed(ticket) => {
+                effects.extend(state.release(ticket));
+                // What one step had no room for.
+                if !state.dirty.is_empty() {
+                    let mut turn = turn::Turn::new(state, now);
+                    run::advance(&mut turn);
+                    effects.extend(turn.finish());
+                }
+                continue;
             }
-            return effects;
+            Input::CommitFailed(ticket) => {
+                effects.extend(state.give_up(ticket));
+                continue;
+            }
+            _ => {}
         }
-        Input::CommitFailed(ticket) => return state.give_up(ticket),
-        _ => {}
+        let mut turn = turn::Turn::new(state, now);
+        let together = is_news(&input);
+        take(&mut turn, input);
+        while together
+            && !turn.is_full()
+            && let Some(next) = inputs.next_if(is_news)
+        {
+            take(&mut turn, next);
+        }
+        run::advance(&mut turn);
+        offers::want(&mut turn);
+        effects.extend(turn.finish());
     }
-    let mut turn = turn::Turn::new(state, now);
+    effects
+}
+
+/// Of a task: nothing is launched on account of it before its app was looked at.
+fn is_news(input: &Input) -> bool {
+    matches!(input, Input::Event(Event::Update(_) | Event::Health(_)))
+}
+
+fn take(turn: &mut turn::Turn<'_>, input: Input) {
     match input {
-        Input::Request(ask) => requests::handle(&mut turn, *ask),
-        Input::Event(event) => on_event(&mut turn, event),
-        Input::Disconnected => reconcile::disconnected(&mut turn),
+        Input::Request(ask) => requests::handle(turn, *ask),
+        Input::Event(event) => on_event(turn, event),
+        Input::Disconnected => reconcile::disconnected(turn),
         Input::Freeze => turn.state.frozen = true,
-        Input::Tick | Input::Committed(_) | Input::CommitFailed(_) => on_tick(&mut turn),
+        Input::Tick | Input::Committed(_) | Input::CommitFailed(_) => on_tick(turn),
     }
-    run::advance(&mut turn);
-    offers::want(&mut turn);
-    turn.finish()
 }
 
 fn on_event(turn: &mut turn::Turn<'_>, event: Event) {
@@ -259,4 +291,5 @@ fn on_tick(turn: &mut turn::Turn<'_>) {
     status::timers(turn);
     run::ask_again(turn);
     reconcile::tick(turn);
+    turn.state.forget_untimed();
 }

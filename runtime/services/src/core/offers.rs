@@ -1,10 +1,11 @@
 //! What becomes of offers: instances that wait are launched on them, the rest goes back.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use api::marathon::{App, AppId, Condition, InstanceId};
 use api::mesos::{Call, Offer, TaskInfo};
+use scheduler::constraints::Tally;
 use scheduler::{Filter, Resources};
 
 use super::matching::{Demand, Fit, Rejection};
@@ -17,6 +18,26 @@ struct Hand {
     offer: Offer,
     left: Resources,
     tasks: Vec<TaskInfo>,
+}
+
+/// What one app asks for in this step, and what it has: counted once, and kept up with each launch.
+struct Asking<'a> {
+    app: &'a Arc<App>,
+    demand: Demand<'a>,
+    placed: Vec<Tally>,
+    indexes: launch::FreeIndexes,
+}
+
+impl<'a> Asking<'a> {
+    /// `None` when the definition holds what only an older validation let pass.
+    fn new(state: &State, app: &'a Arc<App>) -> Option<Asking<'a>> {
+        let instances = &state.apps.get(&app.id)?.instances;
+        let demand = Demand::new(app, &state.config.role)?;
+        let counting = instances.values().filter(|instance| counts(instance, app));
+        let placed = demand.tally(counting.map(|instance| &instance.host));
+        let indexes = launch::FreeIndexes::beside(instances.values().map(|instance| instance.index));
+        Some(Asking { app, demand, placed, indexes })
+    }
 }
 
 /// Whether instances of the app wait and may be launched now.
@@ -65,26 +86,28 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
         state.apps.get(app).and_then(|entry| Some(entry.waiting.as_ref()?.since))
     };
     apps.sort_by_key(|app| since(turn.state, app));
+    let definition = |app: &AppId| turn.state.apps.get(app).and_then(|entry| entry.app.clone());
+    let definitions: Vec<Arc<App>> = apps.iter().filter_map(definition).collect();
+    let mut asking: Vec<Asking<'_>> =
+        definitions.iter().filter_map(|app| Asking::new(turn.state, app)).collect();
 
     let mut outcomes: BTreeMap<AppId, BTreeMap<usize, Option<Rejection>>> = BTreeMap::new();
     let (mut launched, mut cursor) = (0, 0);
     // One of each app in turn, each on the next offer that it fits: apps and agents get their share.
-    while !apps.is_empty() && launched < MOST_AT_ONCE {
-        let mut still = Vec::new();
-        for app in apps {
+    while !asking.is_empty() && launched < MOST_AT_ONCE {
+        asking.retain_mut(|asking| {
             if launched == MOST_AT_ONCE {
-                still.push(app);
-                continue;
+                return true;
             }
-            let looked = outcomes.entry(app.clone()).or_default();
-            if let Some(at) = place(turn, &app, &mut hands, cursor, looked) {
-                (launched, cursor) = (launched + 1, at + 1);
-                if turn.state.apps.get(&app).is_some_and(|entry| entry.waiting.is_some()) {
-                    still.push(app);
-                }
+            let id = &asking.app.id;
+            if !outcomes.contains_key(id) {
+                outcomes.insert(id.clone(), BTreeMap::new());
             }
-        }
-        apps = still;
+            let Some(looked) = outcomes.get_mut(id) else { return false };
+            let Some(at) = place(turn, asking, &mut hands, cursor, looked) else { return false };
+            (launched, cursor) = (launched + 1, at + 1);
+            turn.state.waiting.contains(&asking.app.id)
+        });
     }
     for (app, looked) in outcomes {
         turn.state.touch(&app);
@@ -111,24 +134,20 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
 /// Launches one instance on the first offer that it fits, from `cursor` on. Returns the offer's place.
 fn place(
     turn: &mut Turn<'_>,
-    id: &AppId,
+    asking: &mut Asking<'_>,
     hands: &mut [Hand],
     cursor: usize,
     looked: &mut BTreeMap<usize, Option<Rejection>>,
 ) -> Option<usize> {
-    let app = turn.state.apps.get(id)?.app.clone()?;
-    let role = turn.state.config.role.clone();
-    let demand = Demand::new(&app, &role)?;
-    let instances = turn.state.apps.get(id)?.instances.values();
-    let placed = demand.tally(instances.filter(|i| counts(i, &app)).map(|i| &i.host));
     for step in 0..hands.len() {
         let at = (cursor + step) % hands.len();
         let hand = hands.get_mut(at)?;
         let from = next_port(turn.state, hand);
-        match demand.fit(&hand.offer, &hand.left, &placed, from) {
+        match asking.demand.fit(&hand.offer, &hand.left, &asking.placed, from) {
             Ok(fit) => {
                 looked.insert(at, None);
-                start(turn, &app, hand, fit)?;
+                start(turn, asking.app, hand, fit, asking.indexes.take())?;
+                asking.placed.iter_mut().for_each(|tally| tally.place(&hand.offer.host));
                 return Some(at);
             }
             Err(rejection) => {
@@ -156,7 +175,7 @@ fn next_port(state: &mut State, hand: &Hand) -> u64 {
     next
 }
 
-fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit) -> Option<()> {
+fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit, index: u32) -> Option<()> {
     let id = InstanceId { app: app.id.clone(), uuid: turn.state.random.uuid() };
     let task = id.task(1);
     if let Some(last) = fit.ports.last().filter(|_| !app.require_ports) {
@@ -174,7 +193,7 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit) -> Opti
         address: hand.offer.address,
         ports: fit.ports.clone(),
         role: hand.offer.role.to_string(),
-        index: launch::free_index(entry.instances.values()),
+        index,
         staged_at: turn.now.wall,
         killing: false,
         marked: false,
@@ -189,6 +208,7 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit) -> Opti
         addresses: Vec::new(),
         health: vec![None; app.health_checks.len()],
         said_healthy: None,
+        shown: OnceLock::new(),
         id: id.clone(),
     };
     if let Some(waiting) = &mut entry.waiting {

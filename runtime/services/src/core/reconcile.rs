@@ -83,7 +83,7 @@ pub(crate) fn tick(turn: &mut Turn<'_>) {
         ask_all(turn);
     } else if now >= turn.state.link.again {
         let due = |instance: &Instance| !instance.confirmed && now >= instance.known_since + FIRST;
-        if turn.state.instances().any(due) {
+        if turn.state.timed().flat_map(|entry| entry.instances.values()).any(due) {
             turn.state.link.wait = (turn.state.link.wait * 2).min(LONGEST);
             ask(turn, due);
         } else {

@@ -1,6 +1,6 @@
 //! What is stored, and reading it back.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::marathon::{ActionKind, App, AppId, Condition, InstanceId, TaskFailure, TaskId, Timestamp, Uuid};
@@ -47,6 +47,11 @@ pub(crate) fn version_key(app: &AppId, version: Timestamp) -> Key {
 
 pub(crate) fn instance_key(id: &InstanceId) -> Key {
     at(&["instances", &id.to_string()])
+}
+
+/// Whether the key is that of an instance.
+pub(crate) fn is_instance(key: &Key) -> bool {
+    key.as_str().starts_with("services/instances/")
 }
 
 pub(crate) fn deployment_key(id: Uuid) -> Key {
@@ -119,7 +124,8 @@ const KINDS: [(&str, ActionKind); 5] = [
 ];
 
 fn bytes<T: Serialize>(record: &T) -> Vec<u8> {
-    serde_json::to_value(record).unwrap_or(Value::Null).to_string().into_bytes()
+    // Texts and numbers alone: nothing of them cannot be written.
+    serde_json::to_vec(record).unwrap_or_default()
 }
 
 pub(crate) fn instance_bytes(instance: &Instance) -> Vec<u8> {
@@ -272,6 +278,7 @@ impl Reading<'_> {
             unreachable_since: None,
             addresses: Vec::new(),
             said_healthy: None,
+            shown: OnceLock::new(),
         })
     }
 }
@@ -323,6 +330,7 @@ impl State {
         }
         state.dirty = state.apps.keys().cloned().collect();
         state.touched = state.dirty.clone();
+        state.timed = state.dirty.clone();
         ports::start(&mut state);
         Ok(state)
     }

@@ -258,7 +258,7 @@ fn kill(
         current(turn, app).ok_or_else(|| ApiError::no_app(app))?;
     }
     let ids = select(turn, app, which)?;
-    let tasks = ids.iter().filter_map(|id| turn.state.instance(id)).map(view::task).collect();
+    let tasks = ids.iter().filter_map(|id| turn.state.instance(id)).map(view::shown).collect();
     if !scale {
         ids.iter().for_each(|id| run::mark(turn, id));
         return Ok(Answer::Tasks(tasks));

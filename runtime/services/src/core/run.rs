@@ -11,7 +11,7 @@ use super::queue::Waiting;
 use super::record;
 use super::state::{Deployment, Instance};
 use super::status;
-use super::turn::{MOST_AT_ONCE, Turn};
+use super::turn::Turn;
 
 /// A kill that nothing came of is asked for again.
 const KILL_AGAIN: Duration = Duration::from_secs(30);
@@ -21,8 +21,9 @@ pub(crate) fn advance(turn: &mut Turn<'_>) {
     if turn.state.frozen {
         return;
     }
-    while turn.changed() < MOST_AT_ONCE {
-        let Some(app) = turn.state.dirty.pop_first() else { break };
+    while !turn.is_full()
+        && let Some(app) = turn.state.dirty.pop_first()
+    {
         look_at(turn, &app);
     }
 }
@@ -36,7 +37,7 @@ fn look_at(turn: &mut Turn<'_>, app: &AppId) {
     let deployment = entry.deployment.and_then(|id| turn.state.deployments.get(&id));
     let action = deployment.and_then(|deployment| deployment.action(app));
     let goal = goal(entry, action);
-    let room = MOST_AT_ONCE.saturating_sub(turn.changed()).max(1);
+    let room = turn.room().max(1);
     let more = goal.kill.len() > room;
     for uuid in goal.kill.into_iter().take(room) {
         kill(turn, &InstanceId { app: app.clone(), uuid });
@@ -60,7 +61,7 @@ fn kill_marked(turn: &mut Turn<'_>, app: &AppId) -> bool {
     let Some(entry) = turn.state.apps.get(app) else { return true };
     let marked = entry.instances.values().filter(|instance| instance.marked && !instance.killing);
     let marked: Vec<InstanceId> = marked.map(|instance| instance.id.clone()).collect();
-    let room = MOST_AT_ONCE.saturating_sub(turn.changed()).max(1);
+    let room = turn.room().max(1);
     marked.iter().take(room).for_each(|id| kill(turn, id));
     send_kills(turn, app);
     marked.len() <= room
@@ -154,8 +155,9 @@ fn send_kills(turn: &mut Turn<'_>, app: &AppId) {
 pub(crate) fn ask_again(turn: &mut Turn<'_>) {
     let now = turn.now.elapsed;
     let due = |instance: &Instance| instance.kill_asked.is_some_and(|asked| now >= asked + KILL_AGAIN);
+    let timed = turn.state.timed().flat_map(|entry| entry.instances.values());
     let late: BTreeSet<InstanceId> =
-        turn.state.instances().filter(|instance| due(instance)).map(|instance| instance.id.clone()).collect();
+        timed.filter(|instance| due(instance)).map(|instance| instance.id.clone()).collect();
     for id in late {
         if let Some(instance) = turn.state.instance_mut(&id) {
             instance.kill_asked = None;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::marathon::{
-    ActionKind, ApiError, App, AppId, Condition, HealthCheckResult, InstanceId, TaskFailure, TaskId,
+    ActionKind, ApiError, App, AppId, Condition, HealthCheckResult, InstanceId, Task, TaskFailure, TaskId,
     Timestamp, Uuid,
 };
 use api::mesos::{TaskKey, TaskState};
@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) next_port: BTreeMap<AgentId, u64>,
     /// Apps whose instances, definition or deployment changed since they were last looked at.
     pub(crate) dirty: BTreeSet<AppId>,
+    /// Apps that time may change something of: the others are left alone until they are touched.
+    pub(crate) timed: BTreeSet<AppId>,
     /// Apps with instances to be launched.
     pub(crate) waiting: BTreeSet<AppId>,
     /// Apps whose view is to be made anew.
@@ -90,6 +92,8 @@ pub(crate) struct Instance {
     pub(crate) health: Vec<Option<HealthCheckResult>>,
     /// The last word about its health as a whole that was published.
     pub(crate) said_healthy: Option<bool>,
+    /// As the interface shows it, once it was asked for.
+    pub(crate) shown: OnceLock<Arc<Task>>,
 }
 
 /// A deployment that runs.
@@ -150,6 +154,15 @@ fn mix(mut z: u64) -> u64 {
 pub(crate) fn config_version(app: &App) -> Timestamp {
     let own = app.version.unwrap_or(Timestamp::from_millis(0));
     app.version_info.map_or(own, |info| info.last_config_change_at)
+}
+
+impl Entry {
+    fn is_timed(&self) -> bool {
+        let waits = |i: &Instance| {
+            i.is_unreachable() || i.kill_asked.is_some() || i.killing || i.marked || !i.confirmed
+        };
+        !self.backoff.is_empty() || self.instances.values().any(waits)
+    }
 }
 
 impl Instance {
@@ -218,6 +231,7 @@ impl State {
             random: Random::new(seed),
             next_port: BTreeMap::new(),
             dirty: BTreeSet::new(),
+            timed: BTreeSet::new(),
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
             pending: BTreeMap::new(),
@@ -243,10 +257,16 @@ impl State {
         if !self.touched.contains(app) {
             self.touched.insert(app.clone());
         }
+        if !self.timed.contains(app) {
+            self.timed.insert(app.clone());
+        }
     }
 
+    /// For every change that the interface shows.
     pub(crate) fn instance_mut(&mut self, id: &InstanceId) -> Option<&mut Instance> {
-        self.apps.get_mut(&id.app)?.instances.get_mut(&id.uuid)
+        let instance = self.apps.get_mut(&id.app)?.instances.get_mut(&id.uuid)?;
+        instance.shown.take();
+        Some(instance)
     }
 
     pub(crate) fn instance(&self, id: &InstanceId) -> Option<&Instance> {
@@ -256,6 +276,17 @@ impl State {
     /// All instances.
     pub(crate) fn instances(&self) -> impl Iterator<Item = &Instance> {
         self.apps.values().flat_map(|entry| entry.instances.values())
+    }
+
+    /// Apps that time may change something of.
+    pub(crate) fn timed(&self) -> impl Iterator<Item = &Entry> {
+        self.timed.iter().filter_map(|app| self.apps.get(app))
+    }
+
+    /// Leaves those alone that nothing of is waited for.
+    pub(crate) fn forget_untimed(&mut self) {
+        let Self { timed, apps, .. } = self;
+        timed.retain(|app| apps.get(app).is_some_and(Entry::is_timed));
     }
 
     pub(crate) fn hold(&mut self, effects: Vec<Effect>) -> Ticket {

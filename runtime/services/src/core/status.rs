@@ -205,7 +205,7 @@ pub(crate) fn timers(turn: &mut Turn<'_>) {
     let now = turn.now.elapsed;
     let mut unreachable = Vec::new();
     let mut stable: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for entry in turn.state.apps.values() {
+    for entry in turn.state.timed() {
         for instance in entry.instances.values() {
             if instance.is_unreachable() {
                 unreachable.push(instance.id.clone());

@@ -5,37 +5,59 @@ use std::collections::BTreeMap;
 use api::Moment;
 use api::marathon::{ApiError, Event, TimedEvent, Timestamp};
 use api::mesos::Call;
-use store::Key;
+use store::{Key, MAX_OPS};
 
 use super::state::State;
-use super::{Answer, Change, Effect};
+use super::{Answer, Change, Effect, record};
 
-/// A batch takes 120 changes; what a step decides besides launches and expiries stays far below the rest.
-pub(crate) const MOST_AT_ONCE: usize = 40;
+/// How many records of instances a step changes, about: what is left waits for the next one. As many as the reference starts
+/// in one cycle of offers.
+pub(crate) const MOST_AT_ONCE: usize = 1000;
+/// With so many other changes no further app is looked at: the last of them may change as many again, and one commit takes
+/// them all.
+const MOST_OTHERS: usize = 40;
+/// How many records of instances one commit changes.
+const RECORDS: usize = 100;
 
 pub(crate) struct Turn<'a> {
     pub(crate) state: &'a mut State,
     pub(crate) now: Moment,
-    changes: BTreeMap<Key, Option<Vec<u8>>>,
+    /// Records of instances: each stands for itself.
+    records: BTreeMap<Key, Option<Vec<u8>>>,
+    /// All else, which is changed at once.
+    others: BTreeMap<Key, Option<Vec<u8>>>,
     after: Vec<Effect>,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(state: &'a mut State, now: Moment) -> Self {
-        Self { state, now, changes: BTreeMap::new(), after: Vec::new() }
+        Self { state, now, records: BTreeMap::new(), others: BTreeMap::new(), after: Vec::new() }
     }
 
     pub(crate) fn put(&mut self, key: Key, value: Vec<u8>) {
-        self.changes.insert(key, Some(value));
+        self.change(key, Some(value));
     }
 
     pub(crate) fn delete(&mut self, key: Key) {
-        self.changes.insert(key, None);
+        self.change(key, None);
     }
 
-    /// How many keys the step changes so far.
-    pub(crate) fn changed(&self) -> usize {
-        self.changes.len()
+    fn change(&mut self, key: Key, value: Option<Vec<u8>>) {
+        if record::is_instance(&key) {
+            self.records.insert(key, value);
+        } else {
+            self.others.insert(key, value);
+        }
+    }
+
+    /// How many more records of instances may be changed.
+    pub(crate) fn room(&self) -> usize {
+        MOST_AT_ONCE.saturating_sub(self.records.len())
+    }
+
+    /// Nothing further is to be decided in this step.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room() == 0 || self.others.len() >= MOST_OTHERS
     }
 
     pub(crate) fn call(&mut self, call: Call) {
@@ -57,16 +79,28 @@ impl<'a> Turn<'a> {
         self.state.last_version
     }
 
+    /// Instances come first, since other changes may rest on what they say, but never the other way round. What the step decided
+    /// is released by the last commit.
     pub(crate) fn finish(self) -> Vec<Effect> {
-        let Self { state, changes, after, .. } = self;
-        if !changes.is_empty() {
-            let change = |(key, value)| match value {
-                Some(value) => Change::Put(key, value),
-                None => Change::Delete(key),
-            };
-            let changes = changes.into_iter().map(change).collect();
-            let ticket = state.hold(after);
-            return vec![Effect::Commit { ticket, changes }];
+        let Self { state, records, others, after, .. } = self;
+        let change = |(key, value)| match value {
+            Some(value) => Change::Put(key, value),
+            None => Change::Delete(key),
+        };
+        let records: Vec<Change> = records.into_iter().map(change).collect();
+        let others: Vec<Change> = others.into_iter().map(change).collect();
+        let mut commits: Vec<Vec<Change>> = records.chunks(RECORDS).map(<[Change]>::to_vec).collect();
+        match commits.last_mut() {
+            Some(last) if last.len() + others.len() <= MAX_OPS => last.extend(others),
+            _ if others.is_empty() => {}
+            _ => commits.push(others),
+        }
+        if let Some(last) = commits.pop() {
+            let mut commit = |changes, after| Effect::Commit { ticket: state.hold(after), changes };
+            let mut all: Vec<Effect> =
+                commits.into_iter().map(|changes| commit(changes, Vec::new())).collect();
+            all.push(commit(last, after));
+            return all;
         }
         // What is said may rest on a change that is still on its way to the disk.
         match state.pending.last_entry() {

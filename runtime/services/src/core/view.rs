@@ -21,7 +21,7 @@ pub struct AppView {
     /// All definitions by version.
     pub versions: BTreeMap<Timestamp, Arc<App>>,
     /// Its tasks.
-    pub tasks: Vec<Task>,
+    pub tasks: Vec<Arc<Task>>,
     /// How many are in which state.
     pub counts: TaskCounts,
     /// The health of each task, in the order of `tasks`.
@@ -49,8 +49,12 @@ pub struct Queued {
     pub why: String,
 }
 
-/// A task as the interface shows it (§4).
-pub(crate) fn task(instance: &Instance) -> Task {
+/// A task as the interface shows it (§4); made anew only when something of its instance changed.
+pub(crate) fn shown(instance: &Instance) -> Arc<Task> {
+    instance.shown.get_or_init(|| Arc::new(task(instance))).clone()
+}
+
+fn task(instance: &Instance) -> Task {
     Task {
         app_id: instance.id.app.clone(),
         id: instance.task.clone(),
@@ -109,7 +113,7 @@ impl State {
         Some(AppView {
             app: entry.app.clone(),
             versions: if entry.app.is_some() { entry.versions.clone() } else { BTreeMap::new() },
-            tasks: entry.instances.values().map(task).collect(),
+            tasks: entry.instances.values().map(shown).collect(),
             counts: counts(entry),
             healthy: entry.instances.values().map(Instance::healthy).collect(),
             deployment: entry.deployment,

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use api::marathon::{
-    ApiError, App, AppId, AppInfo, AppList, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps,
-    GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
-    parse_app_path,
+    ApiError, App, AppId, AppInfo, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps, GroupId,
+    LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList, parse_app_path,
 };
 use axum::Json;
 use axum::http::StatusCode;
@@ -64,8 +63,8 @@ pub(crate) async fn answer(services: &Services, asked: Asked, below: &str) -> Re
             Ok(reply::json(&TaskList { tasks: view.tasks.clone() }))
         }
         ("GET", AppRoute::GroupTasks(group)) => {
-            let tasks = of_group(services, &group).iter().flat_map(|view| view.tasks.clone()).collect();
-            Ok(reply::json(&TaskList { tasks }))
+            let all = of_group(services, &group).into_iter();
+            Ok(reply::list("tasks", all.flat_map(|view| view.tasks.clone()).map(reply::Shared)))
         }
         ("DELETE", AppRoute::Tasks(id)) => {
             let which = Which::All { host: asked.one("host").map(str::to_owned) };
@@ -127,8 +126,10 @@ fn list(services: &Services, asked: &Asked) -> Reply {
     };
     let view = services.view();
     let all = view.apps.values().filter(|view| view.app.as_deref().is_some_and(wanted));
-    let apps = all.map(|view| info(services, view, embed)).collect::<Result<_, _>>()?;
-    Ok(reply::json(&AppList { apps }))
+    let all: Vec<Arc<AppView>> = all.cloned().collect();
+    let services = services.clone();
+    // Those that have no definition were left out.
+    Ok(reply::list("apps", all.into_iter().filter_map(move |view| info(&services, &view, embed).ok())))
 }
 
 fn info(services: &Services, view: &AppView, embed: Embed) -> Result<AppInfo, ApiError> {
@@ -162,7 +163,7 @@ async fn kill(services: &Services, asked: &Asked, app: Option<AppId>, which: Whi
     match answer {
         Answer::Tasks(mut tasks) if one => {
             let task = tasks.pop().ok_or_else(|| ApiError::Internal("the task is gone".to_owned()))?;
-            Ok(reply::json(&json!({ "task": task })))
+            Ok(reply::json(&json!({ "task": *task })))
         }
         answer => Ok(answered(answer, "")),
     }

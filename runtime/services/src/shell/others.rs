@@ -1,9 +1,10 @@
 //! Tasks, deployments, queue, events and what the server says about itself (§3).
 
+use std::sync::Arc;
+
 use api::marathon::{
     ApiError, App, AppId, HttpConfig, Info, LifeTime, MarathonConfig, Queue, QueueDelay, QueueItem, Stats,
-    StatsCounts, Subscription, Task, TaskId, TaskList, TaskStats, TaskStatsEntry, Timestamp, Uuid,
-    ZookeeperConfig,
+    StatsCounts, Subscription, Task, TaskId, TaskStats, TaskStatsEntry, Timestamp, Uuid, ZookeeperConfig,
 };
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -44,27 +45,27 @@ pub(crate) fn ping(asked: &Asked) -> Response {
 
 pub(crate) fn tasks(services: &Services, asked: &Asked) -> Response {
     let view = services.view();
-    let wanted: Vec<&str> = asked.all("status").chain(asked.all("status[]")).collect();
-    let is_wanted = |task: &Task| {
+    let wanted: Vec<String> = asked.all("status").chain(asked.all("status[]")).map(str::to_owned).collect();
+    let is_wanted = move |task: &Arc<Task>| {
         wanted.is_empty()
-            || wanted.iter().any(|status| match *status {
+            || wanted.iter().any(|status| match status.as_str() {
                 "running" => task.state == "TASK_RUNNING",
                 "staging" => matches!(task.state.as_str(), "TASK_STAGING" | "TASK_STARTING"),
                 _ => false,
             })
     };
-    let tasks = view.apps.values().filter(|app| app.app.is_some()).flat_map(|app| app.tasks.iter());
-    let tasks: Vec<Task> = tasks.filter(|task| is_wanted(task)).cloned().collect();
+    let apps: Vec<Arc<AppView>> = view.apps.values().filter(|app| app.app.is_some()).cloned().collect();
+    let tasks = apps.into_iter().flat_map(|app| app.tasks.clone()).filter(is_wanted);
     if accepts(asked).first().is_some_and(|kind| kind == "text/plain") {
-        return plain(&tasks).into_response();
+        return plain(tasks).into_response();
     }
-    reply::json(&TaskList { tasks })
+    reply::list("tasks", tasks.map(reply::Shared))
 }
 
 /// A line for each app and service port: the ports of its running tasks.
-fn plain(tasks: &[Task]) -> String {
+fn plain(tasks: impl Iterator<Item = Arc<Task>>) -> String {
     let mut lines: std::collections::BTreeMap<(String, u16), String> = std::collections::BTreeMap::new();
-    for task in tasks.iter().filter(|task| task.state == "TASK_RUNNING") {
+    for task in tasks.filter(|task| task.state == "TASK_RUNNING") {
         let app = task.app_id.as_str().trim_start_matches('/').replace('/', "_");
         for (service, port) in task.service_ports.iter().zip(&task.ports) {
             let line = lines.entry((app.clone(), *service)).or_default();
@@ -167,7 +168,8 @@ pub(crate) fn task_stats(app: &App, view: &AppView, now: Timestamp) -> TaskStats
     let first = app.version.unwrap_or(now);
     let (scaled, configured) =
         app.version_info.map_or((first, first), |info| (info.last_scaling_at, info.last_config_change_at));
-    let all: Vec<(&Task, Option<bool>)> = view.tasks.iter().zip(view.healthy.iter().copied()).collect();
+    let all: Vec<(&Task, Option<bool>)> =
+        view.tasks.iter().map(AsRef::as_ref).zip(view.healthy.iter().copied()).collect();
     let entry =
         |wanted: &dyn Fn(&Task) -> bool| stats(all.iter().filter(|(task, _)| wanted(task)).copied(), now);
     TaskStats {

@@ -16,10 +16,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::events::Hub;
 use super::view::View;
 use super::{Clock, Message, Options, ServicesError, ask_of};
-use crate::core::{Answer, Change, Effect, Input, State, Ticket, step};
+use crate::core::{Answer, Change, Effect, Input, State, Ticket, step, steps};
 
 /// How many inputs are decided together, so that one commit serves them all.
-const TOGETHER: usize = 256;
+const TOGETHER: usize = 1024;
+/// So many events and calls go out in one go.
+const SAID_AT_ONCE: usize = 1024;
 /// A subscription that takes longer is tried again.
 const SUBSCRIBING: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -193,10 +195,7 @@ impl Owner {
     /// Decides, stores what was decided, publishes the new view, and only then lets anything be seen or done.
     async fn decide(&mut self, inputs: Vec<Input>) -> Result<(), ServicesError> {
         let now = self.clock.now();
-        let mut effects: VecDeque<Effect> = VecDeque::new();
-        for input in inputs {
-            effects.extend(step(&mut self.state, input, now));
-        }
+        let mut effects = steps(&mut self.state, inputs, now);
         let mut free = Vec::new();
         loop {
             let mut commits = Vec::new();
@@ -209,21 +208,28 @@ impl Owner {
             if commits.is_empty() {
                 break;
             }
-            for (tickets, batch) in batches(commits) {
-                if let Err(error) = self.store.commit(&self.leadership, batch).await {
-                    self.fail(free);
-                    return Err(error.into());
-                }
-                for ticket in tickets {
-                    effects.extend(step(&mut self.state, Input::Committed(ticket), now));
-                }
+            let (tickets, batches): (Vec<_>, Vec<_>) = batches(commits).into_iter().unzip();
+            let (made, error) = self.store.commit_all(&self.leadership, batches).await;
+            for ticket in tickets.into_iter().take(made).flatten() {
+                effects.extend(step(&mut self.state, Input::Committed(ticket), now));
+            }
+            if let Some(error) = error {
+                free.extend(effects);
+                self.fail(free);
+                return Err(error.into());
             }
         }
         let mut view = View::clone(&self.views.borrow());
         if view.update(&mut self.state) {
             self.views.send_replace(Arc::new(view));
         }
-        free.into_iter().for_each(|effect| self.carry_out(effect));
+        for (said, effect) in free.into_iter().enumerate() {
+            if said % SAID_AT_ONCE == SAID_AT_ONCE - 1 {
+                // Whoever reads events gets a turn before there are more than it may be behind.
+                tokio::task::yield_now().await;
+            }
+            self.carry_out(effect);
+        }
         self.flush();
         if self.calls.len() > MOST_CALLS {
             tracing::warn!("the master takes no calls: subscribing again");

@@ -266,7 +266,7 @@ async fn a_new_leader_finds_everything_as_it_was() {
     cluster
         .until("what ended unheard is replaced", |view| {
             let tasks = &view.apps.get(&"/shop/web".parse().unwrap()).unwrap().tasks;
-            let ran = |task: &api::marathon::Task| task.id.to_string() == before[0].as_str();
+            let ran = |task: &std::sync::Arc<api::marathon::Task>| task.id.to_string() == before[0].as_str();
             tasks.len() == 2
                 && !tasks.iter().any(ran)
                 && tasks.iter().all(|task| task.state == "TASK_RUNNING")

@@ -30,7 +30,7 @@ fn info() -> AppInfo {
         app: app(),
         counts: Some(TaskCounts { tasks_staged: 1, tasks_running: 2, tasks_healthy: 1, tasks_unhealthy: 0 }),
         deployments: vec![DeploymentId { id: UUID.parse().unwrap() }],
-        tasks: Some(vec![Task {
+        tasks: Some(vec![std::sync::Arc::new(Task {
             app_id: app().id,
             id: task_id(),
             host: "10.0.0.1".to_owned(),
@@ -55,7 +55,7 @@ fn info() -> AppInfo {
             region: None,
             zone: Some("z1".to_owned()),
             role: Some("*".to_owned()),
-        }]),
+        })]),
         readiness_check_results: Some(vec![ReadinessCheckResult {
             name: "readinessCheck".to_owned(),
             task_id: task_id(),

@@ -351,3 +351,39 @@ fn old_versions_go_when_nothing_needs_them() {
     let versions = world.store.keys().filter(|key| key.as_str().starts_with("services/versions"));
     assert_eq!((versions.count(), world.state.apps[&id("/web")].versions.len()), (5, 5));
 }
+
+#[test]
+fn many_instances_are_launched_from_one_offer_and_written_down_in_many_commits() {
+    let mut world = World::new();
+    world
+        .create(&definition(&json!({"instances": 250, "cpus": 0.01, "mem": 1, "portDefinitions": []})))
+        .unwrap();
+    let commits = world.commits;
+    world.round();
+    assert_eq!(world.keys().len(), 250, "at once");
+    assert!((3..=5).contains(&(world.commits - commits)), "{}", world.commits - commits);
+    world.settle();
+    let mut indexes: Vec<u32> = world.state.instances().map(|instance| instance.index).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, (0..250).collect::<Vec<_>>());
+    world.ask(Request::Delete(id("/web")), false).unwrap().unwrap();
+    world.settle();
+    assert_eq!((world.keys().len(), world.store.len()), (0, 1), "all but the framework's id is gone");
+}
+
+#[test]
+fn time_concerns_only_apps_that_something_of_is_waited_for() {
+    let patient = json!({"inactiveAfterSeconds": 300, "expungeAfterSeconds": 600});
+    let mut world = running(&json!({"instances": 2, "unreachableStrategy": patient}));
+    world.round();
+    assert_eq!(world.state.timed().count(), 0);
+    let task = world.keys()[0].clone();
+    world.becomes(&task, TaskState::Unreachable);
+    world.deliver();
+    world.input(Input::Tick);
+    assert_eq!(world.state.timed().count(), 1);
+    world.becomes(&task, TaskState::Running);
+    world.deliver();
+    world.input(Input::Tick);
+    assert_eq!(world.state.timed().count(), 0);
+}

@@ -121,7 +121,7 @@ fn an_app_and_its_task() {
       "version": "2026-01-31T08:15:30.123Z"
     }
     "#);
-    insta::assert_snapshot!(shown(&view.tasks), @r#"
+    insta::assert_snapshot!(shown(&view.tasks.iter().map(AsRef::as_ref).collect::<Vec<&api::marathon::Task>>()), @r#"
     [
       {
         "appId": "/shop/web",

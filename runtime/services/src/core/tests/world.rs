@@ -12,7 +12,7 @@ use serde_json::Value;
 use store::{Entry, Key, Prefix, Revision, Snapshot, Stamp};
 
 use crate::core::goal::bounds;
-use crate::core::{Answer, Ask, Caller, Change, Config, Effect, Input, Request, State, step};
+use crate::core::{Answer, Ask, Caller, Change, Config, Effect, Input, Request, State, steps};
 
 /// 2026-01-31T08:15:30.123Z.
 const START: i64 = 1_769_847_330_123;
@@ -116,11 +116,16 @@ impl World {
     }
 
     pub(super) fn input(&mut self, input: Input) {
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        self.inputs(vec![input]);
+    }
+
+    /// Several that come together.
+    pub(super) fn inputs(&mut self, together: Vec<Input>) {
+        let mut inputs = VecDeque::from([together]);
+        while let Some(together) = inputs.pop_front() {
             let before = Before::of(&self.state);
             let now = self.now();
-            let mut effects = step(&mut self.state, input, now);
+            let mut effects = steps(&mut self.state, together, now);
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Commit { ticket, changes } => {
@@ -137,7 +142,7 @@ impl World {
                             self.crashed = true;
                             return;
                         }
-                        inputs.push_back(Input::Committed(ticket));
+                        inputs.push_back(vec![Input::Committed(ticket)]);
                     }
                     Effect::Call(call) => self.call(call),
                     Effect::Publish(event) => self.published.push(event),
@@ -251,9 +256,16 @@ impl World {
         self.events.push_back(Event::Offers(offers));
     }
 
-    fn deliver(&mut self) {
+    pub(super) fn deliver(&mut self) {
+        let news = |event: &Event| matches!(event, Event::Update(_) | Event::Health(_));
+        // In every other second news come all at once.
+        let together = self.millis / 1_000 % 2 == 1;
         while let Some(event) = self.events.pop_front() {
-            self.input(Input::Event(event));
+            let mut events = vec![Input::Event(event)];
+            while together && self.events.front().is_some_and(news) {
+                events.extend(self.events.pop_front().map(Input::Event));
+            }
+            self.inputs(events);
             if self.crashed {
                 self.crash();
             }
