@@ -16,6 +16,7 @@ use tonic::transport::Endpoint;
 
 use crate::Result;
 use crate::agent::{Agent, Behaviour, Now};
+use crate::beside::Standing;
 
 /// As the real agent's.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -38,7 +39,6 @@ pub struct Fleet {
     failure: watch::Receiver<Option<String>>,
     stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
-    agents: usize,
 }
 
 impl Fleet {
@@ -78,57 +78,29 @@ impl Fleet {
                 failed.send_replace(Some(format!("agent {number}: {why}")));
             });
         }
-        Ok(Self { count, failure, stop, runtime: Some(runtime), agents })
+        Ok(Self { count, failure, stop, runtime: Some(runtime) })
     }
 
-    /// How many there are.
+    /// How it stands.
     #[must_use]
-    pub fn agents(&self) -> usize {
-        self.agents
-    }
-
-    /// How many were admitted.
-    #[must_use]
-    pub fn registered(&self) -> usize {
-        self.count.registered.load(Ordering::Relaxed)
-    }
-
-    /// How many tasks they have whose end is not acknowledged.
-    #[must_use]
-    pub fn tasks(&self) -> usize {
-        self.count.tasks.load(Ordering::Relaxed)
-    }
-
-    /// An error when an agent has lost its link: then figures say nothing.
-    ///
-    /// # Errors
-    /// Says which agent, and why.
-    pub fn check(&self) -> Result<()> {
-        match &*self.failure.borrow() {
-            Some(why) => {
-                Err(format!("{} agents lost their link; {why}", self.count.lost.load(Ordering::Relaxed))
-                    .into())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Hangs up. The master's side may go on.
-    pub fn stop(mut self) {
-        self.hang_up();
-    }
-
-    fn hang_up(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+    pub fn standing(&self) -> Standing {
+        let lost = self.count.lost.load(Ordering::Relaxed);
+        let failure =
+            self.failure.borrow().as_ref().map(|why| format!("{lost} agents lost their link; {why}"));
+        Standing {
+            registered: self.count.registered.load(Ordering::Relaxed),
+            tasks: self.count.tasks.load(Ordering::Relaxed),
+            failure,
         }
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        self.hang_up();
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -4,11 +4,13 @@
 //! [`fleet::Fleet`] of agents that speak the real agent link over loopback, one connection each. What they simulate is the
 //! tasks alone: [`agent::Agent`] says at once, or after a given time, what a real agent would say. Clients speak HTTP.
 //!
-//! All are threads of one process, with names that tell whose they are: [`machine::cpu_seconds`] says what each cost.
+//! The fleet is a process of its own ([`beside`]), in tests a thread of this one. Threads have names that tell whose they are:
+//! [`machine::cpu_seconds`] says what each cost.
 //! [`deployments`], [`latency`] and [`reads`] are the measurements; each takes its sizes as arguments, and returns figures
 //! that print as a table or as JSON.
 
 pub mod agent;
+pub mod beside;
 pub mod client;
 pub mod cluster;
 pub mod deployments;

@@ -24,16 +24,20 @@ pub struct Common {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 
+    /// Run the agents in this process, not in one of their own
+    #[arg(long, hide = true)]
+    pub fleet_here: bool,
+
     /// Given by `cargo bench`; says nothing
     #[arg(long, hide = true)]
     pub bench: bool,
 }
 
 impl Common {
-    /// For tests: a store in this directory.
+    /// For tests: a store in this directory, and the agents in this process, which cannot be started anew.
     #[must_use]
     pub fn in_dir(dir: PathBuf) -> Self {
-        Self { json: false, dir, seed: 1, bench: false }
+        Self { json: false, dir, seed: 1, fleet_here: true, bench: false }
     }
 }
 
@@ -78,6 +82,14 @@ where
     O: Parser,
     T: Serialize + std::fmt::Display,
 {
+    match crate::beside::be_told() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: the fleet: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
     let options = O::parse();
     let common = common(&options).clone();
     let machine = Machine::look();

@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use reqwest::Method;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::client::Http;
+use crate::client::{Ends, Http};
 use crate::figures::{Spread, Table};
-use crate::load::{Loaded, Pace, Size, id};
+use crate::load::{Loaded, Pace, Size, app, id};
 use crate::options::{Common, Dice, progress};
 
 /// `cargo bench -p benches --bench reads`: answers of a full cluster
@@ -74,17 +76,22 @@ pub async fn measure(options: &Options) -> Result<Figures> {
     let http = cluster.http()?;
     let period = Duration::from_secs_f64(options.seconds);
     let mut dice = Dice::new(options.common.seed);
-    let apps = options.size.apps;
-    let mut one = |plain: bool| {
-        let embed = if plain { "?embed=app.counts" } else { "" };
-        format!("/v2/apps{}{embed}", id(dice.below(apps)))
-    };
+    // An app is always shown with its tasks: one of the usual size, and the large ones that fill the cluster.
+    let mut ends = Ends::listen(&http).await?;
+    let deployment = http.change(Method::POST, "/v2/apps", Some(&app(SMALL, 1))).await?;
+    ends.of(&[deployment]).await?;
+    drop(ends);
+    let tasks = loaded.tasks + 1;
+    let (apps, instances) = (options.size.apps, options.size.instances);
+    let small = || format!("/v2/apps{SMALL}");
+    let mut large = || format!("/v2/apps{}", id(dice.below(apps)));
+    let slowly = options.rate.min(100.0);
     let mut lines = Vec::new();
-    lines.push(steady(&http, "one app, without its tasks", options.rate, period, || one(true)).await?);
-    lines.push(steady(&http, "one app", options.rate, period, || one(false)).await?);
+    lines.push(steady(&http, "app of 1 task", options.rate, period, small).await?);
+    lines.push(steady(&http, &format!("app of {instances} tasks"), slowly, period, &mut large).await?);
     for (what, path) in [("all tasks", "/v2/tasks"), ("all apps with tasks", "/v2/apps?embed=apps.tasks")] {
         progress(what);
-        lines.push(dump(&http, what, path, options.dumps, loaded.tasks).await?);
+        lines.push(dump(&http, what, path, options.dumps, tasks).await?);
     }
 
     progress("one app and /ping beside dumpers");
@@ -101,10 +108,8 @@ pub async fn measure(options: &Options) -> Result<Figures> {
         });
     }
     let begin = Instant::now();
-    let rate = options.rate.min(100.0);
-    lines.push(steady(&http, "/ping beside dumpers", rate, period, || "/ping".to_owned()).await?);
-    lines
-        .push(steady(&http, "one app, without its tasks, beside dumpers", rate, period, || one(true)).await?);
+    lines.push(steady(&http, "/ping beside dumpers", slowly, period, || "/ping".to_owned()).await?);
+    lines.push(steady(&http, "app of 1 task beside dumpers", slowly, period, small).await?);
     stop.store(true, Ordering::Relaxed);
     while let Some(ended) = dumping.join_next().await {
         ended??;
@@ -114,6 +119,12 @@ pub async fn measure(options: &Options) -> Result<Figures> {
     cluster.stop().await?;
     Ok(Figures { loaded, lines, dumps_per_second })
 }
+
+/// The app of one task.
+const SMALL: &str = "/small/app";
+
+/// So many connections are used at most; who waits for one is late all the same.
+const CONNECTIONS: usize = 64;
 
 /// Requests at a steady rate, whether or not earlier ones were answered.
 async fn steady(
@@ -126,10 +137,12 @@ async fn steady(
     progress(what);
     let (begin, mut pace) = (Instant::now(), Pace::new(rate));
     let (mut asking, mut times, mut bytes) = (JoinSet::new(), Vec::new(), 0);
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
     while begin.elapsed() < period {
         let at = pace.turn().await;
-        let (http, path) = (http.clone(), path());
+        let (http, path, room) = (http.clone(), path(), room.clone());
         asking.spawn(async move {
+            let _room = room.acquire_owned().await?;
             let body = http.get(&path).await?;
             Result::Ok((at.elapsed(), body.len()))
         });
