@@ -6,6 +6,8 @@
 //! serves loopback alone.
 
 mod artifacts;
+mod door;
+mod figures;
 mod lead;
 pub mod route;
 

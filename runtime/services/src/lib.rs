@@ -18,4 +18,4 @@
 pub mod core;
 mod shell;
 
-pub use shell::{Options, Services, ServicesError};
+pub use shell::{Figure, Options, Services, ServicesError};

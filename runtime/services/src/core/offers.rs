@@ -14,7 +14,7 @@ use super::{launch, record};
 
 /// An offer in the hands of this step.
 struct Hand {
-    offer: Offer,
+    offer: Arc<Offer>,
     left: Resources,
     tasks: Vec<TaskInfo>,
 }
@@ -52,8 +52,11 @@ pub(crate) fn want(turn: &mut Turn<'_>) {
 
 /// Launches what waits on the offers and gives the rest back.
 pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
-    let hands =
-        offers.into_iter().map(|offer| Hand { left: offer.resources.clone(), offer, tasks: Vec::new() });
+    let hands = offers.into_iter().map(|offer| Hand {
+        left: offer.resources.clone(),
+        offer: Arc::new(offer),
+        tasks: Vec::new(),
+    });
     let mut hands: Vec<Hand> = hands.collect();
     let now = turn.now.elapsed;
     let mut apps: Vec<AppId> = if turn.state.frozen {
@@ -88,7 +91,8 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
     }
     for (app, looked) in outcomes {
         turn.state.touch(&app);
-        let outcomes: Vec<Option<Rejection>> = looked.into_values().collect();
+        let offer = |(at, outcome): (usize, _)| Some((hands.get(at)?.offer.clone(), outcome));
+        let outcomes: Vec<_> = looked.into_iter().filter_map(offer).collect();
         if let Some(waiting) = turn.state.apps.get_mut(&app).and_then(|entry| entry.waiting.as_mut()) {
             waiting.looked_at(&outcomes, turn.now.wall);
         }
@@ -98,9 +102,9 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
     let mut declined = Vec::new();
     for hand in hands {
         if hand.tasks.is_empty() {
-            declined.push(hand.offer.id);
+            declined.push(hand.offer.id.clone());
         } else {
-            turn.call(Call::Accept { offers: vec![hand.offer.id], tasks: hand.tasks, filter });
+            turn.call(Call::Accept { offers: vec![hand.offer.id.clone()], tasks: hand.tasks, filter });
         }
     }
     if !declined.is_empty() {

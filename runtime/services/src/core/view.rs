@@ -8,7 +8,7 @@ use api::marathon::{
     App, AppId, CurrentAction, Deployment as DeploymentView, GroupId, OffersSummary, Task, TaskCounts, TaskFailure,
     Timestamp, Uuid,
 };
-use api::mesos::TaskState;
+use api::mesos::{Offer, TaskState};
 
 use super::history::Group;
 use super::state::{Entry, Instance, State, config_version};
@@ -48,6 +48,19 @@ pub struct Queued {
     pub offers: OffersSummary,
     /// Why nothing starts, in one sentence.
     pub why: String,
+    /// The newest offers that were of no use.
+    pub unused: Vec<Unused>,
+}
+
+/// An offer that an app had no use for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unused {
+    /// The offer.
+    pub offer: Arc<Offer>,
+    /// Why not, one of `RejectCount::REASONS`.
+    pub reason: &'static str,
+    /// When.
+    pub timestamp: Timestamp,
 }
 
 /// A task as the interface shows it (§4).
@@ -106,6 +119,7 @@ impl State {
                 .map_or(Duration::ZERO, |backoff| backoff.until),
             offers: waiting.summary(),
             why: waiting.why(),
+            unused: waiting.unused_offers(),
         });
         Some(AppView {
             app: entry.app.clone(),

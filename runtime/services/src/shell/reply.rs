@@ -73,6 +73,11 @@ pub(crate) fn location(response: &mut Response, app: &str) {
     }
 }
 
+/// Which methods a path takes, where another one was used.
+pub(crate) fn allow(response: &mut Response, methods: &'static str) {
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
+}
+
 /// What every answer carries: not to be kept, and who leads.
 pub(crate) fn common(response: &mut Response, leader: &str) {
     let headers = response.headers_mut();

@@ -180,8 +180,14 @@ async fn refusals_are_those_of_the_interface() {
         ("DELETE", "/v2/deployments/nonsense", None, 404),
         ("DELETE", "/v2/queue/none/delay", None, 404),
         ("GET", "/v2/events", None, 405),
-        ("DELETE", "/v2/leader", None, 501),
         ("HEAD", "/v2/pods", None, 404),
+        ("GET", "/v2/pods", None, 422),
+        ("POST", "/v2/pods", Some(json!({"id": "/pod"})), 422),
+        ("DELETE", "/v2/pods//pod", None, 422),
+        ("GET", "/v2/eventSubscriptions", None, 404),
+        ("POST", "/v2/eventSubscriptions?callbackUrl=http://localhost/x", None, 404),
+        ("POST", "/v2/tasks/delete", Some(json!({})), 400),
+        ("POST", "/v2/tasks/delete", Some(json!({"ids": [7]})), 400),
         ("GET", "/v3", None, 404),
         ("POST", "/v2/info", None, 405),
     ] {
@@ -189,6 +195,25 @@ async fn refusals_are_those_of_the_interface() {
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
         assert!(response.headers().contains_key("cache-control"));
     }
+    for (method, path, allowed) in [
+        ("POST", "/v2/info", "GET, HEAD"),
+        ("DELETE", "/v2/apps", "GET, HEAD, POST, PUT, PATCH"),
+        ("POST", "/v2/apps/shop/web", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("GET", "/v2/apps/shop/web/restart", "POST"),
+        ("PUT", "/v2/apps/shop/web/versions", "GET, HEAD"),
+        ("GET", "/v2/queue/shop/web/delay", "DELETE"),
+        ("PUT", "/v2/leader", "GET, HEAD, DELETE"),
+    ] {
+        let response = cluster.send(method, path, Some(json!({}))).await;
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["allow"].to_str().unwrap()),
+            (405, allowed),
+            "{method} {path}"
+        );
+    }
+    let (_, body) = cluster.ask("POST", "/v2/tasks/delete", Some(json!({"ids": [7]}))).await;
+    let details = json!([{"path": "/ids(0)", "errors": ["error.expected.jsstring"]}]);
+    assert_eq!(body, json!({"message": "Invalid JSON", "details": details}));
     let long = json!({"id": "/x", "cmd": "x".repeat(9 * 1024 * 1024)});
     let (status, body) = cluster.ask("POST", "/v2/apps", Some(long)).await;
     assert_eq!((status.as_u16(), body["message"].is_string()), (413, true));
@@ -239,6 +264,18 @@ async fn lists_and_small_answers() {
     assert_eq!(item["delay"], json!({"timeLeftSeconds": 0, "overdue": true}));
     let cpus = &item["processedOffersSummary"]["rejectSummaryLastOffers"][4];
     assert_eq!(*cpus, json!({"reason": "InsufficientCpus", "declined": 1, "processed": 1}));
+    assert!(item.get("lastUnusedOffers").is_none(), "nobody asked for it");
+    let queue = cluster.get("/v2/queue?embed=lastUnusedOffers").await;
+    let unused = &queue["queue"][0]["lastUnusedOffers"];
+    assert_eq!(
+        (unused.as_array().map(Vec::len), &unused[0]["reason"]),
+        (Some(1), &json!(["InsufficientCpus"]))
+    );
+    let offered = unused[0]["offer"]["resources"].as_array().unwrap();
+    assert!(
+        offered.iter().any(|resource| resource["name"] == "cpus" && resource["scalar"] == 8.0),
+        "{unused}"
+    );
     let why = "of the last 1 offers were turned away: 1 by InsufficientCpus (100 cpus wanted, 8 there)";
     assert_eq!(cluster.services.why_waiting(&big).as_deref(), Some(why));
     let deployment = cluster.get("/v2/deployments").await[0]["id"].as_str().unwrap().to_owned();
@@ -320,6 +357,21 @@ async fn events_are_streamed_to_those_who_want_them() {
     }
     cluster.services.stop().await;
     assert!(stream.next().await.is_none(), "the next leader has the next stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_asked_to_step_down_says_so_to_whoever_made_it_lead() {
+    let cluster = Cluster::new().await;
+    let services = cluster.services.clone();
+    let abdicated = tokio::spawn(async move { services.abdicated().await });
+    let (status, body) = cluster.ask("DELETE", "/v2/leader", None).await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"message": "Leadership abdicated"})));
+    abdicated.await.unwrap();
+    assert_eq!(
+        cluster.get("/v2/leader").await["leader"],
+        "127.0.0.1:5050",
+        "it is not these services that end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
