@@ -16,8 +16,6 @@ pub(crate) enum Refusal {
     TooLong(usize),
     /// The body did not come in time.
     TooSlow,
-    /// Not done by this server; the sentence says what to do instead.
-    NotDone(&'static str),
 }
 
 impl From<ApiError> for Refusal {
@@ -41,7 +39,6 @@ impl IntoResponse for Refusal {
             Refusal::TooSlow => {
                 message(StatusCode::REQUEST_TIMEOUT, "The body did not come in time.".to_owned())
             }
-            Refusal::NotDone(text) => message(StatusCode::NOT_IMPLEMENTED, text.to_owned()),
         }
     }
 }
