@@ -1,4 +1,4 @@
-//! Health checks: what a result means is decided in [`decide`]; looking is done at the edge.
+//! Health checks: what a result means is decided in `decide`; looking is done at the edge.
 
 mod decide;
 mod look;

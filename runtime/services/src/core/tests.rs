@@ -1,6 +1,7 @@
 //! The core against a small world: a store that is a map, a cluster that is a list of tasks.
 
 mod crashes;
+mod groups;
 mod placement;
 mod rules;
 mod shown;

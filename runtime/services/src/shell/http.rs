@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::marathon::{ApiError, AppRoute, parse_app_path, parse_boolean, read_json};
+use api::marathon::{ApiError, AppRoute, GroupRoute, parse_app_path, parse_boolean, parse_group_path, read_json};
 use api::server::Hangup;
 use axum::Router;
 use axum::body::Body;
@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::reply::{self, Refusal, Reply};
-use super::{Services, apps, others};
+use super::{Services, apps, groups, others};
 use crate::core::Caller;
 
 /// A body that takes longer to come is given up.
@@ -119,15 +119,15 @@ fn elements(path: &str) -> Vec<&str> {
     path.split('/').filter(|element| !element.is_empty()).collect()
 }
 
-/// What follows `/v2/apps`.
-fn below_apps(path: &str) -> &str {
-    path.split_once("apps").map_or("", |(_, below)| below)
+/// What follows `/v2/apps` or `/v2/groups`.
+fn below<'p>(path: &'p str, collection: &str) -> &'p str {
+    path.split_once(collection).map_or("", |(_, below)| below)
 }
 
 /// The methods that a path takes; none when there is nothing.
 fn methods(elements: &[&str], path: &str) -> &'static str {
     match elements {
-        ["v2", "apps", ..] => match parse_app_path(below_apps(path)) {
+        ["v2", "apps", ..] => match parse_app_path(below(path, "apps")) {
             AppRoute::Apps => "GET, HEAD, POST, PUT, PATCH",
             AppRoute::App(_) | AppRoute::BadId { .. } => "GET, HEAD, PUT, PATCH, DELETE",
             AppRoute::Restart(_) => "POST",
@@ -136,6 +136,10 @@ fn methods(elements: &[&str], path: &str) -> &'static str {
             AppRoute::Group(_) | AppRoute::GroupTasks(_) | AppRoute::Versions(_) | AppRoute::Version(..) => {
                 "GET, HEAD"
             }
+        },
+        ["v2", "groups", ..] => match parse_group_path(below(path, "groups"), true) {
+            GroupRoute::Group(_) | GroupRoute::BadId { .. } => "GET, HEAD, POST, PUT, DELETE",
+            GroupRoute::Apps(_) | GroupRoute::Versions(_) | GroupRoute::Version(..) => "GET, HEAD",
         },
         ["ping"] | ["v2", "tasks" | "deployments" | "queue" | "events" | "info"] => "GET, HEAD",
         ["v2", "tasks", "delete"] => "POST",
@@ -151,7 +155,8 @@ async fn route(services: &Services, asked: Asked) -> Reply {
     let method = asked.method.as_str();
     match (method, elements.as_slice()) {
         ("GET", ["ping"]) => Ok(others::ping(&asked)),
-        (_, ["v2", "apps", ..]) => apps::answer(services, asked, below_apps(&path)).await,
+        (_, ["v2", "apps", ..]) => apps::answer(services, asked, below(&path, "apps")).await,
+        (_, ["v2", "groups", ..]) => groups::answer(services, asked, below(&path, "groups")).await,
         ("GET", ["v2", "tasks"]) => Ok(others::tasks(services, &asked)),
         ("POST", ["v2", "tasks", "delete"]) => others::delete_tasks(services, asked).await,
         ("GET", ["v2", "deployments"]) => Ok(reply::json(&*services.view().deployments)),

@@ -3,6 +3,7 @@
 mod apps;
 mod events;
 mod figures;
+mod groups;
 mod http;
 mod offers;
 mod others;
