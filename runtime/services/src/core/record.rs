@@ -85,6 +85,8 @@ struct StoredInstance {
     staged_at: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     killing: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    looked_at: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,6 +139,7 @@ pub(crate) fn instance_bytes(instance: &Instance) -> Vec<u8> {
         index: instance.index,
         staged_at: instance.staged_at.to_string(),
         killing: instance.killing,
+        looked_at: instance.looked_at,
     })
 }
 
@@ -261,6 +264,7 @@ impl Reading<'_> {
             index: stored.index,
             staged_at: self.parse(&stored.staged_at)?,
             killing: stored.killing,
+            looked_at: stored.looked_at,
             marked: false,
             started_at: None,
             condition: if stored.killing { Condition::Killing } else { Condition::Unknown },
@@ -272,6 +276,8 @@ impl Reading<'_> {
             unreachable_since: None,
             addresses: Vec::new(),
             said_healthy: None,
+            readiness: None,
+            check: None,
         })
     }
 }

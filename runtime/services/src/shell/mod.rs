@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::core::{Answer, Ask, Caller, Config, LoadError, Request, State};
+use crate::core::{Answer, Ask, Caller, Config, HostPaths, LoadError, Request, State};
 use events::Hub;
 use view::View;
 
@@ -59,6 +59,8 @@ pub struct Options {
     pub max_versions: usize,
     /// The longest app definition, in bytes of its JSON.
     pub max_app_bytes: usize,
+    /// What of agents' hosts tasks may have.
+    pub host_paths: HostPaths,
     /// The longest body of a request, in bytes.
     pub max_body_bytes: usize,
     /// How many streams of events may be open.
@@ -82,6 +84,7 @@ impl Options {
             max_deployments: 100,
             max_versions: 50,
             max_app_bytes: 256 * 1024,
+            host_paths: HostPaths::default(),
             max_body_bytes: 8 * 1024 * 1024,
             max_event_streams: 1_000,
             tick: Duration::from_millis(500),
@@ -99,6 +102,7 @@ impl Options {
             max_deployments: self.max_deployments,
             max_versions: self.max_versions,
             max_app_bytes: self.max_app_bytes,
+            host_paths: self.host_paths.clone(),
         }
     }
 
