@@ -143,7 +143,7 @@ pub(crate) fn info(services: &Services, view: &AppView, embed: Embed) -> Result<
         counts: Some(view.counts),
         deployments: view.deployment.map(|id| DeploymentId { id }).into_iter().collect(),
         tasks: embed.tasks.then(|| view.tasks.clone()),
-        readiness_check_results: Some(Vec::new()),
+        readiness_check_results: Some(view.readiness.clone()),
         last_task_failure: view.failure.clone(),
         task_stats: embed.task_stats.then(|| task_stats(app, view, services.clock.now().wall)),
     };
