@@ -52,7 +52,7 @@ class Cluster:
             "--agents", str(agents), "--resources", resources, "--task-ports", f"{self.first_port}-{self.first_port + 399}",
         ]
         if files:
-            command += ["--file-root", str(self.files)]
+            command += ["--file-root", str(self.files), "--allow-host-path", str(self.files)]
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )

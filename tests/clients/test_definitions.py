@@ -1,8 +1,8 @@
 """The definitions of ../definitions: each accepted one runs as its own command demands, each refused one is refused in full.
 
 In accepted ones @FILES@ is a directory that tasks may fetch from, @SUM@ names an uploaded artifact, @HOST1@ and @HOST2@ are
-the agents, @PORT@ is a free port, @USER@ this user (nobody, for root) and @PYTHON@ the interpreter. A command that does not
-find what its definition promises ends, and its end fails the test."""
+the agents, @PORT@ is a free port, @USER@ this user (nobody, for root) and @PYTHON@ the interpreter. A command that finds what
+its definition promises says `ready`, which its health check waits for; one that does not ends, and its end fails the test."""
 
 import hashlib
 import json
@@ -103,7 +103,7 @@ class Definitions(ClusterTest):
             own = {key: app[key] for key in app if key not in NOT_SENT}
             again = requests.put(f"{self.cluster.url}/v2/apps{app['id']}", json=own, timeout=30)
             self.assertEqual(again.status_code, 200, again.text)
-            self.assertEqual(self.client.get_app(app["id"]).version, app["version"])
+            self.assertEqual(self.app(app["id"])["version"], app["version"])
         gone = requests.delete(f"{self.cluster.url}/v2/{'groups' if is_group else 'apps'}{definition['id']}", timeout=30)
         self.assertEqual(gone.status_code, 200, gone.text)
         self.deployed(gone.json())
@@ -119,12 +119,15 @@ class Definitions(ClusterTest):
                 return
         self.fail("the stream of events ended")
 
+    def app(self, app_id):
+        return requests.get(f"{self.cluster.url}/v2/apps{app_id}", timeout=30).json()["app"]
+
     def apps(self, definition, base=""):
         """Each app of a definition and what became of it."""
         own = definition["id"] if definition["id"].startswith("/") else f"{base}/{definition['id']}"
         inner = definition.get("groups", []) + definition.get("apps", [])
         if not inner:
-            yield definition, requests.get(f"{self.cluster.url}/v2/apps{own}", timeout=30).json()["app"]
+            yield definition, self.app(own)
         for part in inner:
             yield from self.apps(part, own)
 

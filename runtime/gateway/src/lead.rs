@@ -61,6 +61,11 @@ impl Options {
             advertised,
         }
     }
+
+    /// Tasks may have what is in these directories of agents' hosts; `links_only` where agents have no root.
+    pub fn host_paths(&mut self, allowed: Vec<PathBuf>, links_only: bool) {
+        self.services.host_paths = services::HostPaths { allowed, links_only };
+    }
 }
 
 /// Why a master could not be started or went down.

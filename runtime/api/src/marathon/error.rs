@@ -66,9 +66,9 @@ pub enum ApiError {
     /// No such deployment; holds the id as it was asked for.
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),
-    /// Nothing of the app waits to be launched.
+    /// Nothing of the app waits to be launched; holds the id as it was asked for.
     #[error("Application {0} not found in tasks queue.")]
-    NotQueued(AppId),
+    NotQueued(String),
     /// Nobody leads at the moment, as `/v2/leader` says it.
     #[error("There is no leader")]
     NoLeader,
@@ -256,7 +256,7 @@ mod tests {
             ),
             (ApiError::NoTask("id".into()), 404, message("Task 'id' does not exist")),
             (ApiError::NoDeployment("id".into()), 404, message("DeploymentPlan id does not exist")),
-            (ApiError::NotQueued(app.clone()), 404, message("Application /x not found in tasks queue.")),
+            (ApiError::NotQueued(app.to_string()), 404, message("Application /x not found in tasks queue.")),
             (ApiError::NoLeader, 404, message("There is no leader")),
             (ApiError::NoRoute("/v3".into()), 404, message("There is nothing at /v3")),
             (ApiError::MethodNotAllowed, 405, message("Method Not Allowed")),

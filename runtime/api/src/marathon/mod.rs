@@ -22,11 +22,12 @@ mod uuid;
 mod view;
 
 pub use app::{
-    App, AppEdit, AppUpdate, Change, Check, CheckKind, Constraint, Container, ContainerKind, Docker, EditKind, EnvValue,
-    ExecutorResources, Fetch, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Limit, Network,
-    NetworkMode, Operator, Parameter, Persistent, PersistentKind, PortDefinition, PortMapping, PullConfig,
-    ReadinessCheck, Residency, ResourceLimits, SecretSource, TransportProtocol, UnreachableStrategy,
-    UpgradeStrategy, VersionInfo, Volume, VolumeMode, check_supported, diff,
+    App, AppEdit, AppUpdate, Change, Check, CheckCommand, CheckKind, CheckPort, Constraint, Container,
+    ContainerKind, Docker, EditKind, EnvValue, ExecutorResources, Fetch, HealthCheck, HealthProtocol,
+    HttpScheme, IpProtocol, KillSelection, Limit, Network, NetworkMode, Operator, Parameter, Persistent,
+    PersistentKind, PortDefinition, PortMapping, PullConfig, ReadinessCheck, Residency, ResourceLimits,
+    SecretSource, TransportProtocol, UnreachableStrategy, UpgradeStrategy, VersionInfo, Volume, VolumeMode,
+    check_supported, diff,
 };
 pub use environment::{TaskFacts, task_environment};
 pub use error::{ApiError, Detail};
@@ -43,9 +44,9 @@ pub use task_id::{InstanceId, TaskId, TaskIdError};
 pub use timestamp::{Timestamp, TimestampError};
 pub use uuid::{Uuid, UuidError};
 pub use view::{
-    ActionKind, AppInfo, AppList, AppWrapper, CurrentAction, Deployment, DeploymentAction, DeploymentId,
-    DeploymentResult, DeploymentStep, GroupApps, HealthCheckResult, HttpResponse, IpAddress, LifeTime,
-    LocalVolume, OffersSummary, Queue, QueueDelay, QueueItem, ReadinessCheckResult, RejectCount, Stats,
-    StatsCounts, Task, TaskCounts, TaskFailure, TaskList, TaskStats, TaskStatsEntry, UnusedOffer,
+    ActionKind, AppInfo, AppList, AppWrapper, CheckResult, CurrentAction, Deployment, DeploymentAction,
+    DeploymentId, DeploymentResult, DeploymentStep, GroupApps, HealthCheckResult, HttpResponse, IpAddress,
+    LifeTime, LocalVolume, OffersSummary, Queue, QueueDelay, QueueItem, ReadinessCheckResult, RejectCount,
+    Stats, StatsCounts, Task, TaskCounts, TaskFailure, TaskList, TaskStats, TaskStatsEntry, UnusedOffer,
     VersionList,
 };

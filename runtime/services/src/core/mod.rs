@@ -36,6 +36,7 @@ pub mod view;
 mod tests;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use api::Moment;
 use api::marathon::{
@@ -69,6 +70,17 @@ pub struct Config {
     pub max_versions: usize,
     /// The longest app definition, in bytes of its JSON.
     pub max_app_bytes: usize,
+    /// What of agents' hosts tasks may have.
+    pub host_paths: HostPaths,
+}
+
+/// What of agents' hosts tasks may have as volumes. Agents have the same from their operators, and the last word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostPaths {
+    /// In these directories; absolute.
+    pub allowed: Vec<PathBuf>,
+    /// Whether agents cannot mount, having no root: then a volume is a link in the sandbox, which can be written through.
+    pub links_only: bool,
 }
 
 /// Who asked, for the event that says so.

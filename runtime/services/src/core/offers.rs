@@ -181,6 +181,7 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit) -> Opti
         index: launch::free_index(entry.instances.values()),
         staged_at: turn.now.wall,
         killing: false,
+        looked_at: entry.deployment.is_some() && !app.readiness_checks.is_empty(),
         marked: false,
         started_at: None,
         condition,
@@ -193,6 +194,8 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit) -> Opti
         addresses: Vec::new(),
         health: vec![None; app.health_checks.len()],
         said_healthy: None,
+        readiness: None,
+        check: None,
         id: id.clone(),
     };
     if let Some(waiting) = &mut entry.waiting {

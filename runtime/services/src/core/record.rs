@@ -94,6 +94,8 @@ struct StoredInstance {
     staged_at: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     killing: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    looked_at: bool,
 }
 
 /// What a deployment changes stands in the delta of its version. Actions name apps by their place there: deployments of
@@ -160,6 +162,7 @@ pub(crate) fn instance_bytes(instance: &Instance) -> Vec<u8> {
         index: instance.index,
         staged_at: instance.staged_at.to_string(),
         killing: instance.killing,
+        looked_at: instance.looked_at,
     })
 }
 
@@ -355,6 +358,7 @@ impl Reading<'_> {
             index: stored.index,
             staged_at: self.parse(&stored.staged_at)?,
             killing: stored.killing,
+            looked_at: stored.looked_at,
             marked: false,
             started_at: None,
             condition: if stored.killing { Condition::Killing } else { Condition::Unknown },
@@ -366,6 +370,8 @@ impl Reading<'_> {
             unreachable_since: None,
             addresses: Vec::new(),
             said_healthy: None,
+            readiness: None,
+            check: None,
         })
     }
 }

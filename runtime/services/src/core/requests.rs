@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::marathon::{
-    ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid,
-};
+use api::marathon::{ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid};
 
 use super::change::{About, Draft, How, change};
 use super::state::config_version;
@@ -194,7 +192,7 @@ fn cancel(turn: &mut Turn<'_>, id: Uuid, drop: bool) -> Result<Answer, ApiError>
 
 fn reset_delay(turn: &mut Turn<'_>, id: &AppId) -> Result<Answer, ApiError> {
     let entry = turn.state.apps.get_mut(id).filter(|entry| entry.waiting.is_some());
-    let entry = entry.ok_or_else(|| ApiError::NotQueued(id.clone()))?;
+    let entry = entry.ok_or_else(|| ApiError::NotQueued(id.to_string()))?;
     entry.backoff.clear();
     turn.state.touch(id);
     Ok(Answer::Done)

@@ -217,6 +217,16 @@ fn unfinished(turn: &Turn<'_>, deployment: &Deployment) -> Option<usize> {
     Some(deployment.waits_for).filter(open).or_else(|| (0..actions.len()).find(open))
 }
 
+/// Whether the app had health checks before the deployment.
+fn had_checks(turn: &Turn<'_>, deployment: &Deployment, app: &AppId) -> bool {
+    // In the order of ids.
+    let changes = &deployment.delta.apps;
+    let change = changes.binary_search_by(|change| change.app.cmp(app)).ok().and_then(|at| changes.get(at));
+    let versions = turn.state.apps.get(app).map(|entry| &entry.versions);
+    let before = change.and_then(|change| versions?.get(&change.from?));
+    before.is_some_and(|before| !before.health_checks.is_empty())
+}
+
 /// An action of the current step is done; when all are, the next step begins.
 fn step_done(turn: &mut Turn<'_>, id: Uuid) {
     let Some(deployment) = turn.state.deployments.get(&id) else { return };
@@ -235,7 +245,9 @@ fn step_done(turn: &mut Turn<'_>, id: Uuid) {
     if let Some(step) = deployment.steps.get(deployment.step) {
         turn.publish(Event::DeploymentStepSuccess { plan: plan.clone(), current_step: step.view() });
         for action in step.actions.iter().filter(|action| action.kind == ActionKind::StopApplication) {
-            turn.publish(Event::RemoveHealthCheck { app_id: action.app.clone() });
+            if had_checks(turn, &deployment, &action.app) {
+                turn.publish(Event::RemoveHealthCheck { app_id: action.app.clone() });
+            }
             turn.publish(Event::AppTerminated { app_id: action.app.clone() });
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    ActionKind, ApiError, App, AppId, Condition, GroupId, HealthCheckResult, InstanceId, TaskFailure, TaskId,
-    Timestamp, Uuid,
+    ActionKind, ApiError, App, AppId, CheckResult, Condition, GroupId, HealthCheckResult, InstanceId,
+    ReadinessCheckResult, TaskFailure, TaskId, Timestamp, Uuid,
 };
 use api::mesos::{TaskKey, TaskState};
 use scheduler::{AgentId, FrameworkId, Host};
@@ -89,6 +89,8 @@ pub(crate) struct Instance {
     pub(crate) staged_at: Timestamp,
     /// It was decided that it ends. Stored, so that the next leader does not take it for one that stays.
     pub(crate) killing: bool,
+    /// A deployment launched it, so its agent looks whether it is ready. Stored: the next leader goes on waiting.
+    pub(crate) looked_at: bool,
     // What follows is not stored.
     /// It shall end; written down as soon as a commit has room for it.
     pub(crate) marked: bool,
@@ -107,6 +109,9 @@ pub(crate) struct Instance {
     pub(crate) health: Vec<Option<HealthCheckResult>>,
     /// The last word about its health as a whole that was published.
     pub(crate) said_healthy: Option<bool>,
+    pub(crate) readiness: Option<ReadinessCheckResult>,
+    /// What the app's `check` saw.
+    pub(crate) check: Option<CheckResult>,
 }
 
 /// A deployment that runs.
@@ -155,6 +160,11 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Failures before the first success and within the grace period are told with none in a row: they count for nothing.
+pub(crate) fn counts(result: &HealthCheckResult) -> bool {
+    result.alive || result.consecutive_failures > 0
+}
+
 /// The version that the configuration, as apart from `instances`, dates from.
 pub(crate) fn config_version(app: &App) -> Timestamp {
     let own = app.version.unwrap_or(Timestamp::from_millis(0));
@@ -176,22 +186,39 @@ impl Instance {
         !self.killing && !self.marked && !self.is_inactive()
     }
 
-    /// Runs, and every check passes.
+    /// Runs, every check passes, and where a deployment waits for that, it can take work.
     pub(crate) fn is_ready(&self) -> bool {
-        self.condition == Condition::Running
-            && self.healthy() != Some(false)
-            && !self.health.iter().any(Option::is_none)
+        self.serves() && (!self.looked_at || self.readiness.as_ref().is_some_and(|result| result.ready))
     }
 
-    /// Whether every check passes; `None` without checks, or while one without a result might.
+    /// Counts for the health that a restart keeps up. Readiness is asked of what takes over, and of nothing that goes.
+    pub(crate) fn carries(&self, app: &App) -> bool {
+        if self.is_outdated(app) { self.serves() } else { self.is_ready() }
+    }
+
+    /// Runs, and every check passes.
+    pub(crate) fn serves(&self) -> bool {
+        self.condition == Condition::Running
+            && self.healthy() != Some(false)
+            && self.health.iter().all(|result| result.as_ref().is_some_and(counts))
+    }
+
+    /// It said itself that it cannot take work yet.
+    pub(crate) fn is_unready(&self) -> bool {
+        self.looked_at && self.readiness.as_ref().is_some_and(|result| !result.ready)
+    }
+
+    /// Whether every check passes; `None` without checks, or while one without a result might. What fails in its grace
+    /// period has none.
     pub(crate) fn healthy(&self) -> Option<bool> {
         if self.health.is_empty() {
             return None;
         }
-        if self.health.iter().flatten().any(|result| !result.alive) {
+        let mut results = self.health.iter().map(|result| result.as_ref().filter(|result| counts(result)));
+        if results.clone().flatten().any(|result| !result.alive) {
             return Some(false);
         }
-        self.health.iter().all(Option::is_some).then_some(true)
+        results.all(|result| result.is_some()).then_some(true)
     }
 
     /// It is known not to serve: its end takes nothing from anyone.

@@ -1,5 +1,6 @@
 //! The core against a small world: a store that is a map, a cluster that is a list of tasks.
 
+mod checks;
 mod crashes;
 mod groups;
 mod placement;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    App, AppId, CurrentAction, Deployment as DeploymentView, GroupId, OffersSummary, Task, TaskCounts, TaskFailure,
-    Timestamp, Uuid,
+    App, AppId, CurrentAction, Deployment as DeploymentView, DeploymentAction, GroupId, OffersSummary,
+    ReadinessCheckResult, Task, TaskCounts, TaskFailure, Timestamp, Uuid,
 };
 use api::mesos::{Offer, TaskState};
 
@@ -29,6 +29,8 @@ pub struct AppView {
     pub healthy: Vec<Option<bool>>,
     /// The deployment that holds it.
     pub deployment: Option<Uuid>,
+    /// How ready the instances are that it launched; nothing while there is none.
+    pub readiness: Vec<ReadinessCheckResult>,
     /// Its last failure.
     pub failure: Option<TaskFailure>,
     /// What waits to be launched.
@@ -79,6 +81,7 @@ pub(crate) fn task(instance: &Instance) -> Task {
         version: instance.version,
         local_volumes: Vec::new(),
         health_check_results: instance.health.iter().flatten().cloned().collect(),
+        check_result: instance.check,
         region: instance.host.region.clone(),
         zone: instance.host.zone.clone(),
         role: Some(instance.role.clone()),
@@ -106,6 +109,13 @@ fn counts(entry: &Entry) -> TaskCounts {
     counts
 }
 
+/// Only while a deployment waits for it, and of what is to stay.
+fn readiness(entry: &Entry) -> Vec<ReadinessCheckResult> {
+    let Some(app) = entry.app.as_ref().filter(|_| entry.deployment.is_some()) else { return Vec::new() };
+    let staying = entry.instances.values().filter(|instance| !instance.is_outdated(app));
+    staying.filter_map(|instance| instance.readiness.clone()).collect()
+}
+
 impl State {
     /// One app as readers see it; `None` when nothing is left of it.
     pub fn app_view(&self, id: &AppId) -> Option<AppView> {
@@ -128,6 +138,7 @@ impl State {
             counts: counts(entry),
             healthy: entry.instances.values().map(Instance::healthy).collect(),
             deployment: entry.deployment,
+            readiness: readiness(entry),
             failure: entry.failure.clone(),
             queued,
         })
@@ -145,7 +156,10 @@ impl State {
         let view = |deployment: &&super::state::Deployment| {
             let steps: Vec<_> = deployment.steps.iter().map(super::Step::view).collect();
             let current = steps.get(deployment.step).map(|step| step.actions.clone()).unwrap_or_default();
-            let action = |action| CurrentAction { action, readiness_check_results: Vec::new() };
+            let action = |action: DeploymentAction| CurrentAction {
+                readiness_check_results: self.apps.get(&action.app).map(readiness).unwrap_or_default(),
+                action,
+            };
             DeploymentView {
                 id: deployment.id,
                 version: deployment.delta.version,

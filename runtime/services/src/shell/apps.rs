@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::marathon::{
-    ApiError, App, AppEdit, AppId, AppInfo, AppList, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps,
-    GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
+    ApiError, App, AppEdit, AppId, AppInfo, AppList, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed,
+    GroupApps, GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
     parse_app_path,
 };
 use axum::Json;
@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::http::Asked;
-use super::{Services, groups};
 use super::others::task_stats;
 use super::reply::{self, Reply};
+use super::{Services, groups};
 use crate::core::view::AppView;
 use crate::core::{Answer, Request, Which};
 
@@ -143,7 +143,7 @@ pub(crate) fn info(services: &Services, view: &AppView, embed: Embed) -> Result<
         counts: Some(view.counts),
         deployments: view.deployment.map(|id| DeploymentId { id }).into_iter().collect(),
         tasks: embed.tasks.then(|| view.tasks.clone()),
-        readiness_check_results: Some(Vec::new()),
+        readiness_check_results: Some(view.readiness.clone()),
         last_task_failure: view.failure.clone(),
         task_stats: embed.task_stats.then(|| task_stats(app, view, services.clock.now().wall)),
     };

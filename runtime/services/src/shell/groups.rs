@@ -18,6 +18,13 @@ use crate::core::{Answer, Group, Past, Request};
 
 pub(crate) async fn answer(services: &Services, asked: Asked, below: &str) -> Reply {
     let reading = asked.method.as_str() == "GET";
+    if asked.method.as_str() == "PUT"
+        && let Some((id, version)) = past_version(below)
+    {
+        let rollback = Box::new(GroupChange::Rollback { id, version });
+        let dry_run = asked.flag("dryRun", false)?;
+        return change(services, &asked, Request::ChangeGroup { change: rollback, dry_run }).await;
+    }
     match (asked.method.as_str(), parse_group_path(below, reading)) {
         ("GET", GroupRoute::Group(id)) => {
             let embed = GroupEmbed::parse(asked.all("embed"));
@@ -31,9 +38,7 @@ pub(crate) async fn answer(services: &Services, asked: Asked, below: &str) -> Re
             let apps: Result<Vec<AppInfo>, _> = all.iter().map(|view| info(services, view, embed)).collect();
             Ok(reply::json(&apps?))
         }
-        ("GET", GroupRoute::Versions(id)) => {
-            change(services, &asked, Request::GroupVersions(id)).await
-        }
+        ("GET", GroupRoute::Versions(id)) => change(services, &asked, Request::GroupVersions(id)).await,
         ("GET", GroupRoute::Version(id, text)) => {
             let version = text.parse::<Timestamp>();
             let none = || ApiError::NoGroup { group: id.to_string(), version: Some(text.clone()) };
@@ -69,6 +74,14 @@ async fn change(services: &Services, asked: &Asked, request: Request) -> Reply {
         Answer::Deployment { result, created: true } => reply::deployment(StatusCode::CREATED, &result),
         answer => answered(answer, ""),
     })
+}
+
+/// `/{id}/versions/{ts}`, by which the released Python client rolls back; no group can have such an id.
+fn past_version(below: &str) -> Option<(GroupId, Timestamp)> {
+    match parse_group_path(below, true) {
+        GroupRoute::Version(id, text) => Some((id, text.parse().ok()?)),
+        _ => None,
+    }
 }
 
 /// Says where the new group is.

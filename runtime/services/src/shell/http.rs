@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::marathon::{ApiError, AppRoute, GroupRoute, parse_app_path, parse_boolean, parse_group_path, read_json};
+use api::marathon::{
+    ApiError, AppRoute, GroupRoute, parse_app_path, parse_boolean, parse_group_path, read_json,
+};
 use api::server::Hangup;
 use axum::Router;
 use axum::body::Body;
@@ -139,7 +141,8 @@ fn methods(elements: &[&str], path: &str) -> &'static str {
         },
         ["v2", "groups", ..] => match parse_group_path(below(path, "groups"), true) {
             GroupRoute::Group(_) | GroupRoute::BadId { .. } => "GET, HEAD, POST, PUT, DELETE",
-            GroupRoute::Apps(_) | GroupRoute::Versions(_) | GroupRoute::Version(..) => "GET, HEAD",
+            GroupRoute::Apps(_) | GroupRoute::Versions(_) => "GET, HEAD",
+            GroupRoute::Version(..) => "GET, HEAD, PUT",
         },
         ["ping"] | ["v2", "tasks" | "deployments" | "queue" | "events" | "info"] => "GET, HEAD",
         ["v2", "tasks", "delete"] => "POST",

@@ -28,7 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::core::{Answer, Ask, Caller, Config, LoadError, Request, State};
+use crate::core::{Answer, Ask, Caller, Config, HostPaths, LoadError, Request, State};
 use events::Hub;
 pub use figures::Figure;
 use view::View;
@@ -63,6 +63,8 @@ pub struct Options {
     pub max_versions: usize,
     /// The longest app definition, in bytes of its JSON.
     pub max_app_bytes: usize,
+    /// What of agents' hosts tasks may have.
+    pub host_paths: HostPaths,
     /// The longest body of a request, in bytes.
     pub max_body_bytes: usize,
     /// How many streams of events may be open.
@@ -88,6 +90,7 @@ impl Options {
             max_deployments: 100,
             max_versions: 50,
             max_app_bytes: 256 * 1024,
+            host_paths: HostPaths::default(),
             max_body_bytes: 8 * 1024 * 1024,
             max_event_streams: 1_000,
             max_events_behind: 1_024,
@@ -106,6 +109,7 @@ impl Options {
             max_deployments: self.max_deployments,
             max_versions: self.max_versions,
             max_app_bytes: self.max_app_bytes,
+            host_paths: self.host_paths.clone(),
         }
     }
 

@@ -134,7 +134,7 @@ pub(crate) fn queue(services: &Services, asked: &Asked) -> Response {
 
 pub(crate) async fn reset_delay(services: &Services, asked: &Asked, id: &[&str]) -> Reply {
     let text = format!("/{}", id.join("/").replace("%2F", "/").replace("%2f", "/"));
-    let app: AppId = text.parse().map_err(|_no_id| ApiError::NoApp { app: text.clone(), version: None })?;
+    let app: AppId = text.parse().map_err(|_no_id| ApiError::NotQueued(text.clone()))?;
     let answer = services.ask(Request::ResetDelay(app), false, asked.caller.clone()).await?;
     Ok(answered(answer, ""))
 }

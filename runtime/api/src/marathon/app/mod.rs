@@ -19,7 +19,10 @@ pub use container::{
     Container, ContainerKind, Docker, Network, NetworkMode, Parameter, Persistent, PersistentKind,
     PortDefinition, PortMapping, PullConfig, TransportProtocol, Volume, VolumeMode,
 };
-pub use health::{Check, CheckKind, HealthCheck, HealthProtocol, IpProtocol, ReadinessCheck};
+pub use health::{
+    Check, CheckCommand, CheckKind, CheckPort, HealthCheck, HealthProtocol, HttpScheme, IpProtocol,
+    ReadinessCheck,
+};
 pub use model::{
     App, Constraint, EnvValue, ExecutorResources, Fetch, KillSelection, Limit, Operator, Residency,
     ResourceLimits, SecretSource, UnreachableStrategy, UpgradeStrategy, VersionInfo,

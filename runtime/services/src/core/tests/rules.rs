@@ -118,7 +118,10 @@ fn what_fails_waits_longer_each_time_and_then_starts_again() {
 fn the_delay_can_be_forgotten() {
     let mut world = running(&json!({"backoffSeconds": 100}));
     let task = only(&world);
-    assert_eq!(world.ask(Request::ResetDelay(id("/web")), false), Some(Err(ApiError::NotQueued(id("/web")))));
+    assert_eq!(
+        world.ask(Request::ResetDelay(id("/web")), false),
+        Some(Err(ApiError::NotQueued("/web".to_owned())))
+    );
     world.becomes(&task, TaskState::Finished);
     world.round();
     world.round();
