@@ -22,11 +22,11 @@ mod uuid;
 mod view;
 
 pub use app::{
-    App, AppEdit, AppUpdate, Change, Check, CheckKind, Constraint, Container, ContainerKind, Docker, EditKind, EnvValue,
-    ExecutorResources, Fetch, HealthCheck, HealthProtocol, IpProtocol, KillSelection, Limit, Network,
-    NetworkMode, Operator, Parameter, Persistent, PersistentKind, PortDefinition, PortMapping, PullConfig,
-    ReadinessCheck, Residency, ResourceLimits, SecretSource, TransportProtocol, UnreachableStrategy,
-    UpgradeStrategy, VersionInfo, Volume, VolumeMode, check_supported, diff,
+    App, AppEdit, AppUpdate, Change, Check, CheckKind, Constraint, Container, ContainerKind, Docker,
+    EditKind, EnvValue, ExecutorResources, Fetch, HealthCheck, HealthProtocol, IpProtocol, KillSelection,
+    Limit, Network, NetworkMode, Operator, Parameter, Persistent, PersistentKind, PortDefinition,
+    PortMapping, PullConfig, ReadinessCheck, Residency, ResourceLimits, SecretSource, TransportProtocol,
+    UnreachableStrategy, UpgradeStrategy, VersionInfo, Volume, VolumeMode, check_supported, diff,
 };
 pub use environment::{TaskFacts, task_environment};
 pub use error::{ApiError, Detail};

@@ -205,7 +205,10 @@ fn work_out(state: &State, mut draft: Draft, version: Timestamp) -> Result<Worke
     found(state, &apps, &mut groups)?;
     let after = After {
         state,
-        apps: apps.iter().map(|changed| (changed.id.as_str(), (&changed.id, changed.new.as_deref()))).collect(),
+        apps: apps
+            .iter()
+            .map(|changed| (changed.id.as_str(), (&changed.id, changed.new.as_deref())))
+            .collect(),
         groups: &groups,
     };
     let levels = ordered(state, &after, &apps)?;
@@ -271,11 +274,7 @@ fn complete(state: &State, draft: &mut Draft) -> Result<(), ApiError> {
 }
 
 /// The name of the group in the root that the app stands in, where that is the role of all its apps.
-fn enforced_role(
-    state: &State,
-    groups: &BTreeMap<GroupId, Option<Group>>,
-    app: &AppId,
-) -> Option<String> {
+fn enforced_role(state: &State, groups: &BTreeMap<GroupId, Option<Group>>, app: &AppId) -> Option<String> {
     let name = app.path().elements().next().filter(|_| app.path().elements().count() > 1)?;
     let id = format!("/{name}");
     let group = match groups.get(id.as_str()) {
@@ -387,7 +386,8 @@ impl Tree for After<'_> {
     }
 
     fn apps_in(&self, group: &GroupId) -> Vec<AppId> {
-        let kept = self.state.apps_in(group).map(|(id, _)| id).filter(|id| !self.apps.contains_key(id.as_str()));
+        let kept =
+            self.state.apps_in(group).map(|(id, _)| id).filter(|id| !self.apps.contains_key(id.as_str()));
         let prefix = group.prefix();
         let named = self.apps.range::<str, _>((Bound::Excluded(prefix.as_str()), Bound::Unbounded));
         let named = named.take_while(|(id, _)| id.starts_with(&prefix));
@@ -499,6 +499,9 @@ fn set_definition(turn: &mut Turn<'_>, changed: Changed, version: Timestamp) {
 }
 
 /// All groups below one, itself not included.
-pub(crate) fn groups_below<'a>(state: &'a State, group: &GroupId) -> impl Iterator<Item = &'a GroupId> + use<'a> {
+pub(crate) fn groups_below<'a>(
+    state: &'a State,
+    group: &GroupId,
+) -> impl Iterator<Item = &'a GroupId> + use<'a> {
     below(&state.groups, group).map(|(id, _)| id)
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use api::marathon::{
-    ApiError, App, AppId, Change, GroupChange, GroupId, GroupUpdate, Timestamp, diff,
-};
+use api::marathon::{ApiError, App, AppId, Change, GroupChange, GroupId, GroupUpdate, Timestamp, diff};
 
 use super::Answer;
 use super::change::{self, About, Draft, How, groups_below};
@@ -16,12 +14,7 @@ fn no_group(id: &GroupId, version: Option<Timestamp>) -> ApiError {
     ApiError::NoGroup { group: id.to_string(), version: version.map(|version| version.to_string()) }
 }
 
-fn deployed(
-    turn: &mut Turn<'_>,
-    draft: Draft,
-    about: &About<'_>,
-    created: bool,
-) -> Result<Answer, ApiError> {
+fn deployed(turn: &mut Turn<'_>, draft: Draft, about: &About<'_>, created: bool) -> Result<Answer, ApiError> {
     let result = change::change(turn, draft, about)?;
     Ok(Answer::Deployment { result, created })
 }
@@ -156,7 +149,11 @@ fn scaled(instances: u32, by: f64) -> Option<u32> {
     let exact = f64::from(instances) * by;
     let near = exact.round();
     let whole = if (exact - near).abs() < 1e-6 { near } else { exact.ceil() };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and within the range")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is whole and within the range"
+    )]
     (whole <= f64::from(i32::MAX)).then_some(whole as u32)
 }
 
@@ -195,7 +192,8 @@ pub(crate) fn undo(state: &State, delta: &Delta, draft: &mut Draft) {
         }
         let stays = |app: &AppId| draft.apps.get(app).is_none_or(|edit| edit.new.is_some());
         let used = state.apps_in(&step.group).any(|(app, _)| stays(app))
-            || groups_below(state, &step.group).any(|group| draft.groups.get(group).is_none_or(Option::is_some));
+            || groups_below(state, &step.group)
+                .any(|group| draft.groups.get(group).is_none_or(Option::is_some));
         match &step.from {
             Some(from) => drop(draft.groups.insert(step.group.clone(), Some(from.clone()))),
             None if !used => drop(draft.groups.insert(step.group.clone(), None)),

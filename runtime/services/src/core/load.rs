@@ -41,7 +41,8 @@ impl State {
         }
         let pointers = all("apps").into_iter().map(|reading| Ok((reading.name()?, reading.pointer()?)));
         state.take_apps(&pointers.collect::<Result<_, LoadError>>()?)?;
-        let groups = all("groups").into_iter().map(|reading| Ok((reading.name()?, Arc::new(reading.group()?))));
+        let groups =
+            all("groups").into_iter().map(|reading| Ok((reading.name()?, Arc::new(reading.group()?))));
         state.take_groups(groups.collect::<Result<_, LoadError>>()?);
         for reading in all("failures") {
             let failure = reading.failure()?;
@@ -112,7 +113,8 @@ impl State {
             };
         }
         let apps = self.apps.iter().filter_map(|(id, entry)| Some((id, entry.app.as_ref()?.version?)));
-        let mut missing: Vec<(GroupId, Timestamp)> = apps.map(|(id, version)| (id.parent(), version)).collect();
+        let mut missing: Vec<(GroupId, Timestamp)> =
+            apps.map(|(id, version)| (id.parent(), version)).collect();
         missing.extend(groups.iter().filter_map(|(id, group)| Some((id.parent()?, group.version))));
         for (group, version) in missing {
             let mut at = Some(group);

@@ -123,12 +123,7 @@ pub(crate) fn levels(
     Ok(of.iter().map(level).collect())
 }
 
-fn enter(
-    tree: &impl Tree,
-    point: Point,
-    known: &mut HashMap<Point, Option<usize>>,
-    stack: &mut Vec<Visit>,
-) {
+fn enter(tree: &impl Tree, point: Point, known: &mut HashMap<Point, Option<usize>>, stack: &mut Vec<Visit>) {
     known.insert(point.clone(), None);
     let before = point.before(tree);
     stack.push(Visit { point, before, most: 0 });

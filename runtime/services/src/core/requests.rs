@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::marathon::{
-    ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid,
-};
+use api::marathon::{ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid};
 
 use super::change::{About, Draft, How, change};
 use super::state::config_version;

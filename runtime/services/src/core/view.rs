@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    App, AppId, CurrentAction, Deployment as DeploymentView, GroupId, OffersSummary, Task, TaskCounts, TaskFailure,
-    Timestamp, Uuid,
+    App, AppId, CurrentAction, Deployment as DeploymentView, GroupId, OffersSummary, Task, TaskCounts,
+    TaskFailure, Timestamp, Uuid,
 };
 use api::mesos::TaskState;
 

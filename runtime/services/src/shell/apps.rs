@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use api::marathon::{
-    ApiError, App, AppEdit, AppId, AppInfo, AppList, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps,
-    GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
+    ApiError, App, AppEdit, AppId, AppInfo, AppList, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed,
+    GroupApps, GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
     parse_app_path,
 };
 use axum::Json;
@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::http::Asked;
-use super::{Services, groups};
 use super::others::task_stats;
 use super::reply::{self, Reply};
+use super::{Services, groups};
 use crate::core::view::AppView;
 use crate::core::{Answer, Request, Which};
 

@@ -31,9 +31,7 @@ pub(crate) async fn answer(services: &Services, asked: Asked, below: &str) -> Re
             let apps: Result<Vec<AppInfo>, _> = all.iter().map(|view| info(services, view, embed)).collect();
             Ok(reply::json(&apps?))
         }
-        ("GET", GroupRoute::Versions(id)) => {
-            change(services, &asked, Request::GroupVersions(id)).await
-        }
+        ("GET", GroupRoute::Versions(id)) => change(services, &asked, Request::GroupVersions(id)).await,
         ("GET", GroupRoute::Version(id, text)) => {
             let version = text.parse::<Timestamp>();
             let none = || ApiError::NoGroup { group: id.to_string(), version: Some(text.clone()) };

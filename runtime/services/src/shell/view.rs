@@ -5,8 +5,8 @@ use std::sync::Arc;
 use api::marathon::{AppId, Deployment, GroupId};
 use rpds::RedBlackTreeMapSync;
 
-use crate::core::{Group, State};
 use crate::core::view::AppView;
+use crate::core::{Group, State};
 
 /// All at one moment.
 #[derive(Clone, Default)]

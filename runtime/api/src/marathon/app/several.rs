@@ -66,11 +66,11 @@ fn read(item: &Value, partial: bool) -> Result<AppEdit, ApiError> {
     let update = AppUpdate::read(item);
     let id = match item.get("id") {
         None | Some(Value::Null) => Err(ApiError::invalid("/id", "is required")),
-        Some(Value::String(text)) => {
-            AppId::resolve(text, &GroupId::root()).map_err(|error| ApiError::invalid("/id", error.to_string()))
-        }
+        Some(Value::String(text)) => AppId::resolve(text, &GroupId::root())
+            .map_err(|error| ApiError::invalid("/id", error.to_string())),
         Some(_) => {
-            let detail = Detail { path: "/id".to_owned(), errors: vec!["error.expected.jsstring".to_owned()] };
+            let detail =
+                Detail { path: "/id".to_owned(), errors: vec!["error.expected.jsstring".to_owned()] };
             Err(ApiError::WrongTypes(vec![detail]))
         }
     };
@@ -80,7 +80,8 @@ fn read(item: &Value, partial: bool) -> Result<AppEdit, ApiError> {
         (Err(error), _) if !item.is_object() => Err(error),
         (update, id) => {
             let refused = [update.err(), id.err()].into_iter().flatten().collect();
-            Err(ApiError::together(refused).unwrap_or(ApiError::Internal("the app could not be read".to_owned())))
+            Err(ApiError::together(refused)
+                .unwrap_or(ApiError::Internal("the app could not be read".to_owned())))
         }
     }
 }

@@ -184,7 +184,10 @@ impl Reading {
         for item in items {
             let app = App::create(item.value, group).and_then(|app| {
                 if app.id.parent() != *group {
-                    return Err(ApiError::invalid("/id", format!("must stand directly in the group {group}")));
+                    return Err(ApiError::invalid(
+                        "/id",
+                        format!("must stand directly in the group {group}"),
+                    ));
                 }
                 if !known.insert(app.id.clone()) {
                     return Err(ApiError::invalid("/id", "stands there twice"));
@@ -250,7 +253,8 @@ fn dependencies(r: &Reader<'_>, group: &GroupId) -> Option<Vec<PathId>> {
         let key = format!("dependencies({at})");
         match PathId::resolve(text, group.path()) {
             Ok(id) if id.contains(group.path()) || group.path().contains(&id) => {
-                let message = "must be neither the group itself, nor in it, nor around it, which would be cyclic";
+                let message =
+                    "must be neither the group itself, nor in it, nor around it, which would be cyclic";
                 r.invalid(&key, message);
             }
             Ok(id) if !known.insert(id.clone()) => {}

@@ -69,23 +69,23 @@ fn inner_ids_start_from_the_group_that_they_stand_in() {
 #[test]
 fn every_mistake_is_named_at_its_place() {
     let body = json!({"id": "/shop", "enforceRole": true, "dependencies": ["/shop/web", "../A", "/db"],
-        "apps": [
-            {"id": "/elsewhere", "cmd": "x"},
-            {"id": "web", "cmd": "x", "upgradeStrategy": {"minimumHealthCapacity": 2}},
-            {"cmd": "x"},
-            {"id": "twice", "cmd": "x"},
-            {"id": "twice", "cmd": "x"},
-            {"id": "same", "cmd": "x"},
-            {"id": "a/b", "cmd": "x"}
-        ],
-        "groups": [
-            {"id": "same"},
-            {"id": "/elsewhere/x"},
-            {"apps": [{"id": "web", "cmd": "x", "args": ["y"]}]},
-            {"id": "in", "scaleBy": 2, "enforceRole": false, "apps": [{"id": "web", "cmd": "x", "upgradeStrategy":
-                {"maximumOverCapacity": -1}}]},
-            {"id": "in", "pods": [{"id": "p"}]}
-        ]});
+    "apps": [
+        {"id": "/elsewhere", "cmd": "x"},
+        {"id": "web", "cmd": "x", "upgradeStrategy": {"minimumHealthCapacity": 2}},
+        {"cmd": "x"},
+        {"id": "twice", "cmd": "x"},
+        {"id": "twice", "cmd": "x"},
+        {"id": "same", "cmd": "x"},
+        {"id": "a/b", "cmd": "x"}
+    ],
+    "groups": [
+        {"id": "same"},
+        {"id": "/elsewhere/x"},
+        {"apps": [{"id": "web", "cmd": "x", "args": ["y"]}]},
+        {"id": "in", "scaleBy": 2, "enforceRole": false, "apps": [{"id": "web", "cmd": "x", "upgradeStrategy":
+            {"maximumOverCapacity": -1}}]},
+        {"id": "in", "pods": [{"id": "p"}]}
+    ]});
     let error = GroupChange::read(&body, &id("/")).unwrap_err();
     assert_eq!(error.status(), 422);
     let mut found = places(&error);
@@ -115,7 +115,8 @@ fn every_mistake_is_named_at_its_place() {
 
 #[test]
 fn wrong_types_are_named_before_all_else() {
-    let body = json!({"apps": [{"id": "a", "cpus": "many"}, 7], "groups": [{"id": 7, "apps": {}}], "scaleBy": "x"});
+    let body =
+        json!({"apps": [{"id": "a", "cpus": "many"}, 7], "groups": [{"id": 7, "apps": {}}], "scaleBy": "x"});
     let error = GroupChange::read(&body, &id("/")).unwrap_err();
     assert_eq!(error.status(), 400);
     let mut found = places(&error);
@@ -141,7 +142,8 @@ fn special_bodies_stand_alone_and_the_version_wins() {
         assert_eq!(places(&read(body.clone()).unwrap_err()), [place], "{body}");
     }
     // What a GET answered may be sent back to make a group anew.
-    let body = json!({"id": "/shop", "version": version, "apps": [], "groups": [], "pods": [], "dependencies": []});
+    let body =
+        json!({"id": "/shop", "version": version, "apps": [], "groups": [], "pods": [], "dependencies": []});
     assert_eq!(GroupUpdate::create(&body, &id("/")).unwrap().apps, Some(vec![]));
 }
 
@@ -191,15 +193,26 @@ fn a_group_is_written_with_the_keys_that_were_asked_for() {
 #[test]
 fn arrays_of_apps_are_read_element_by_element() {
     use crate::marathon::{AppEdit, EditKind};
-    let edits = AppEdit::read_all(&json!([{"id": "a", "cmd": "x"}, {"id": "/b", "instances": 2}]), true).unwrap();
+    let edits =
+        AppEdit::read_all(&json!([{"id": "a", "cmd": "x"}, {"id": "/b", "instances": 2}]), true).unwrap();
     assert_eq!(edits[0].id.as_str(), "/a");
     assert!(matches!(edits[1].change, EditKind::Part(_)));
     for (body, partial, status, found) in [
         (json!({}), true, 400, vec!["/"]),
         (json!([7, {"id": 7}]), true, 400, vec!["/(0)", "/(1)/id"]),
-        (json!([{}, {"id": "A"}, {"id": "a"}, {"id": "/a"}]), true, 422, vec!["/(0)/id", "/(1)/id", "/(3)/id"]),
+        (
+            json!([{}, {"id": "A"}, {"id": "a"}, {"id": "/a"}]),
+            true,
+            422,
+            vec!["/(0)/id", "/(1)/id", "/(3)/id"],
+        ),
         (json!([{"id": "a"}, {"id": "b", "cmd": "x", "cpus": 0}]), false, 422, vec!["/(0)", "/(1)/cpus"]),
-        (json!([{"id": "a", "version": "2026-01-31T08:15:30.123Z", "cmd": "x"}]), true, 422, vec!["/(0)/version"]),
+        (
+            json!([{"id": "a", "version": "2026-01-31T08:15:30.123Z", "cmd": "x"}]),
+            true,
+            422,
+            vec!["/(0)/version"],
+        ),
     ] {
         let error = AppEdit::read_all(&body, partial).unwrap_err();
         assert_eq!(error.status(), status, "{body}");

@@ -124,10 +124,11 @@ impl World {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Commit { ticket, changes } => {
-                        let batch = changes.iter().cloned().fold(Batch::new(), |batch, change| match change {
-                            Change::Put(key, value) => batch.put(key, value),
-                            Change::Delete(key) => batch.delete(key),
-                        });
+                        let batch =
+                            changes.iter().cloned().fold(Batch::new(), |batch, change| match change {
+                                Change::Put(key, value) => batch.put(key, value),
+                                Change::Delete(key) => batch.delete(key),
+                            });
                         batch.check().unwrap();
                         before.check(&self.state);
                         for change in changes {
