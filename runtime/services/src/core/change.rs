@@ -222,8 +222,6 @@ fn work_out(state: &State, mut draft: Draft, version: Timestamp) -> Result<Worke
         let unsure = lock.is_some() || changed.old.is_none();
         let left = match (entry, changed.new.as_deref()) {
             (Some(entry), Some(new)) if unsure => left_of(entry, new),
-            (None, _) | (_, None) => Left::Nothing,
-            _ if unsure => Left::Current,
             _ => Left::Nothing,
         };
         pairs.push(Pair { old: changed.old.as_deref(), new: changed.new.as_deref(), left });

@@ -119,3 +119,28 @@ async fn refusals_of_groups_are_those_of_the_interface() {
     let (_, gone) = cluster.ask("GET", "/v2/groups/shop", None).await;
     assert_eq!(gone, json!({"message": "Group '/shop' does not exist"}));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_hundred_apps_are_one_change_and_are_found_again() {
+    let cluster = Cluster::new().await;
+    let app = |at: usize| json!({"id": format!("/many/a{at}"), "cmd": "x", "mem": 16, "instances": 0, "labels": {"long": "x".repeat(3_000)}});
+    let apps: Vec<Value> = (0..500).map(app).collect();
+    let (status, result) = cluster.ask("PUT", "/v2/groups/many", Some(json!({ "apps": apps }))).await;
+    assert_eq!(status, StatusCode::OK, "{result}");
+    cluster.until("all of it is done", |view| view.deployments.is_empty()).await;
+    cluster.services.stop().await;
+    let Cluster { handle, master, store, _dir, .. } = cluster;
+    handle.await.unwrap().unwrap();
+    let (services, handle) = super::started(&store, &master).await;
+    let cluster = Cluster { services, handle, master, store, _dir };
+    let ports: std::collections::BTreeSet<u16> = cluster
+        .services
+        .view()
+        .apps
+        .values()
+        .flat_map(|view| view.app.as_ref().unwrap().service_ports())
+        .collect();
+    assert_eq!(ports.len(), 500, "each has a service port of its own");
+    let versions = cluster.get("/v2/groups/many/versions").await;
+    assert_eq!(versions, json!([result["version"]]));
+}
