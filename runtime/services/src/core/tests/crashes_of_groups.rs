@@ -80,7 +80,7 @@ fn a_group_with_dependencies() {
 fn many(cmd: &str, count: usize) -> Value {
     let apps = |from: usize| -> Vec<Value> {
         let one = |at: usize| {
-            let instances = usize::from(at % 97 == 0);
+            let instances = usize::from(at.is_multiple_of(97));
             app(
                 &format!("a{at}"),
                 &json!({"cmd": cmd, "instances": instances, "env": {"LONG": "x".repeat(4_000)}}),
