@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use api::marathon::{ApiError, App, AppId, Change, GroupChange, GroupId, GroupUpdate, Timestamp, diff};
 
 use super::Answer;
-use super::change::{self, About, Draft, How, groups_below};
+use super::change::{self, About, Draft, groups_below};
 use super::history::{Delta, Group};
 use super::state::{State, config_version};
 use super::turn::Turn;
+use super::work::How;
 
 fn no_group(id: &GroupId, version: Option<Timestamp>) -> ApiError {
     ApiError::NoGroup { group: id.to_string(), version: version.map(|version| version.to_string()) }

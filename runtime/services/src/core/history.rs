@@ -92,7 +92,7 @@ impl State {
     }
 
     /// The apps in a group and in its groups.
-    pub(crate) fn apps_in(&self, group: &GroupId) -> impl Iterator<Item = (&AppId, &Arc<App>)> {
+    pub(crate) fn apps_in(&self, group: &GroupId) -> impl Iterator<Item = (&AppId, &Arc<App>)> + use<'_> {
         below(&self.apps, group).filter_map(|(id, entry): (_, &Entry)| Some((id, entry.app.as_ref()?)))
     }
 

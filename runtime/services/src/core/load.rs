@@ -43,7 +43,7 @@ impl State {
         state.take_apps(&pointers.collect::<Result<_, LoadError>>()?)?;
         let groups =
             all("groups").into_iter().map(|reading| Ok((reading.name()?, Arc::new(reading.group()?))));
-        state.take_groups(groups.collect::<Result<_, LoadError>>()?);
+        state.take_groups(&groups.collect::<Result<_, LoadError>>()?);
         for reading in all("failures") {
             let failure = reading.failure()?;
             let entry = state.apps.entry(failure.app_id.clone()).or_default();
@@ -104,7 +104,7 @@ impl State {
     }
 
     /// The groups as the deltas leave them, and those that apps stand in.
-    fn take_groups(&mut self, stored: BTreeMap<GroupId, Arc<Group>>) {
+    fn take_groups(&mut self, stored: &BTreeMap<GroupId, Arc<Group>>) {
         let mut groups = stored.clone();
         for step in self.history.values().flat_map(|delta| &delta.groups) {
             match &step.to {

@@ -31,6 +31,7 @@ mod status;
 mod support;
 mod turn;
 pub mod view;
+mod work;
 
 #[cfg(test)]
 mod tests;

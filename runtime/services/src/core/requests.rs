@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use api::marathon::{ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid};
 
-use super::change::{About, Draft, How, change};
+use super::change::{About, Draft, change};
 use super::state::config_version;
 use super::turn::Turn;
+use super::work::How;
 use super::{Answer, Ask, Caller, Request, Which, group_requests, record, run, view};
 
 pub(crate) fn handle(turn: &mut Turn<'_>, ask: Ask) {

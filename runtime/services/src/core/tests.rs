@@ -2,8 +2,10 @@
 
 mod checks;
 mod crashes;
+mod crashes_of_groups;
 mod groups;
 mod placement;
+mod planning;
 mod rules;
 mod shown;
 mod world;

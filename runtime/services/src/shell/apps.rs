@@ -207,7 +207,7 @@ pub(crate) fn answered(answer: Answer, app: &str) -> Response {
         Answer::Tasks(tasks) => reply::json(&TaskList { tasks }),
         Answer::Plan(steps) => reply::json(&json!({ "steps": steps })),
         Answer::Versions(versions) => reply::json(&versions),
-        Answer::Group(past) => reply::json(&groups::past(*past)),
+        Answer::Group(past) => reply::json(&groups::past(&past)),
         Answer::Done => StatusCode::NO_CONTENT.into_response(),
     }
 }

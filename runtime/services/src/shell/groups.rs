@@ -125,7 +125,7 @@ fn shown(services: &Services, id: &GroupId, embed: GroupEmbed) -> Result<GroupIn
 }
 
 /// The group as it was: definitions alone.
-pub(crate) fn past(past: Past) -> Option<GroupInfo> {
+pub(crate) fn past(past: &Past) -> Option<GroupInfo> {
     let plain = |app: App| AppInfo {
         app,
         counts: None,

@@ -1,5 +1,6 @@
 //! The whole crate over a real store, against a small master.
 
+mod groups;
 mod master;
 
 use std::sync::Arc;

@@ -88,7 +88,7 @@ impl GroupChange {
                 Some(Value::Array(items)) => !items.is_empty(),
                 other => other.is_some(),
             };
-            if ["apps", "groups", "dependencies", "enforceRole"].iter().any(|key| given(key)) {
+            if ["apps", "groups", "dependencies", "enforceRole"].iter().any(given) {
                 reader.invalid(key, format!("The '{key}' field may only be combined with the 'id' field."));
             }
         }
