@@ -13,6 +13,7 @@ pub(crate) struct Reasons {
 }
 
 impl Reasons {
+    #[cfg(test)]
     pub(crate) fn new(queue: Value, nodes: Value) -> Self {
         Self { queue, nodes }
     }
