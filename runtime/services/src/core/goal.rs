@@ -19,14 +19,17 @@ pub(crate) struct Goal {
 
 /// `action` is what a deployment does to the app at the moment; without one it is kept as it is.
 pub(crate) fn goal(entry: &Entry, action: Option<ActionKind>) -> Goal {
-    let Some(app) = entry.app.as_deref() else { return stop(entry) };
+    if matches!(action, Some(ActionKind::StartApplication | ActionKind::ResolveArtifacts)) {
+        return Goal { done: true, ..Goal::default() };
+    }
+    let Some(app) = entry.definition().map(|app| &**app) else {
+        // A new app that its deployment has not come to yet, or one that is gone.
+        return if entry.held.is_some() { Goal::default() } else { stop(entry) };
+    };
     match action {
-        Some(ActionKind::StartApplication | ActionKind::ResolveArtifacts) => {
-            Goal { done: true, ..Goal::default() }
-        }
         Some(ActionKind::StopApplication) => stop(entry),
         Some(ActionKind::RestartApplication) => restart(entry, app),
-        Some(ActionKind::ScaleApplication) | None => scale(entry, app),
+        _ => scale(entry, app),
     }
 }
 

@@ -22,7 +22,7 @@ struct Hand {
 /// Whether instances of the app wait and may be launched now.
 fn is_ready(state: &State, app: &AppId, now: std::time::Duration) -> bool {
     let Some(entry) = state.apps.get(app) else { return false };
-    let Some(definition) = &entry.app else { return false };
+    let Some(definition) = entry.definition() else { return false };
     let backoff = entry.backoff.get(&super::state::config_version(definition));
     entry.waiting.is_some() && backoff.is_none_or(|backoff| backoff.until <= now)
 }
@@ -116,7 +116,7 @@ fn place(
     cursor: usize,
     looked: &mut BTreeMap<usize, Option<Rejection>>,
 ) -> Option<usize> {
-    let app = turn.state.apps.get(id)?.app.clone()?;
+    let app = turn.state.apps.get(id)?.definition()?.clone();
     let role = turn.state.config.role.clone();
     let demand = Demand::new(&app, &role)?;
     let instances = turn.state.apps.get(id)?.instances.values();

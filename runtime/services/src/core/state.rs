@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    ActionKind, ApiError, App, AppId, Condition, HealthCheckResult, InstanceId, TaskFailure, TaskId,
+    ActionKind, ApiError, App, AppId, Condition, GroupId, HealthCheckResult, InstanceId, TaskFailure, TaskId,
     Timestamp, Uuid,
 };
 use api::mesos::{TaskKey, TaskState};
 use scheduler::{AgentId, FrameworkId, Host};
 
 use super::backoff::Backoff;
+use super::books::Books;
+use super::history::{Delta, Group};
 use super::plan::Step;
 use super::queue::Waiting;
 use super::reconcile::Link;
+use super::service_ports::ServicePorts;
 use super::{Config, Effect, Ticket};
 
 /// What `step` works on.
@@ -23,6 +26,12 @@ use super::{Config, Effect, Ticket};
 pub struct State {
     pub(crate) config: Config,
     pub(crate) apps: BTreeMap<AppId, Entry>,
+    /// All groups, the root included. Every app and every group stands in one.
+    pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
+    /// The changes of the root that are remembered, by version.
+    pub(crate) history: BTreeMap<Timestamp, Arc<Delta>>,
+    pub(crate) books: Books,
+    pub(crate) service_ports: ServicePorts,
     pub(crate) deployments: BTreeMap<Uuid, Deployment>,
     pub(crate) framework: Option<FrameworkId>,
     pub(crate) link: Link,
@@ -37,6 +46,10 @@ pub struct State {
     pub(crate) waiting: BTreeSet<AppId>,
     /// Apps whose view is to be made anew.
     pub(crate) touched: BTreeSet<AppId>,
+    /// Groups whose view is to be made anew.
+    pub(crate) touched_groups: BTreeSet<GroupId>,
+    /// Whether the views of deployments are to be made anew.
+    pub(crate) touched_deployments: bool,
     pub(crate) pending: BTreeMap<Ticket, Vec<Effect>>,
     pub(crate) next_ticket: Ticket,
 }
@@ -46,8 +59,12 @@ pub struct State {
 pub(crate) struct Entry {
     pub(crate) app: Option<Arc<App>>,
     pub(crate) versions: BTreeMap<Timestamp, Arc<App>>,
+    /// How many times deltas name each version.
+    pub(crate) refs: BTreeMap<Timestamp, u32>,
     pub(crate) instances: BTreeMap<Uuid, Instance>,
     pub(crate) deployment: Option<Uuid>,
+    /// The deployment has not come to the app yet: this counts until then, nothing for an app that is new.
+    pub(crate) held: Option<Option<Arc<App>>>,
     pub(crate) failure: Option<TaskFailure>,
     /// By the version of the configuration.
     pub(crate) backoff: BTreeMap<Timestamp, Backoff>,
@@ -96,21 +113,13 @@ pub(crate) struct Instance {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Deployment {
     pub(crate) id: Uuid,
-    pub(crate) version: Timestamp,
-    /// The version of the root group before.
-    pub(crate) before: Timestamp,
-    pub(crate) changes: Vec<AppChange>,
+    /// What it brings about.
+    pub(crate) delta: Arc<Delta>,
     pub(crate) steps: Vec<Step>,
     /// The current step, from 0.
     pub(crate) step: usize,
-}
-
-/// What a deployment does to one app, by version.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct AppChange {
-    pub(crate) app: AppId,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
+    /// The place in the current step of an action that was not done when it was last looked at.
+    pub(crate) waits_for: usize,
 }
 
 /// Numbers that look random (splitmix64), from a seed that the shell draws.
@@ -197,11 +206,22 @@ impl Instance {
     }
 }
 
+impl Entry {
+    /// The definition that counts now.
+    pub(crate) fn definition(&self) -> Option<&Arc<App>> {
+        self.held.as_ref().unwrap_or(&self.app).as_ref()
+    }
+
+    /// There is no such app any more, and nothing of it runs.
+    pub(crate) fn is_over(&self) -> bool {
+        self.app.is_none() && self.instances.is_empty() && self.deployment.is_none()
+    }
+}
+
 impl Deployment {
     /// What is done now to `app`.
     pub(crate) fn action(&self, app: &AppId) -> Option<ActionKind> {
-        let actions = &self.steps.get(self.step)?.actions;
-        actions.iter().find(|action| action.app == *app).map(|action| action.kind)
+        self.steps.get(self.step)?.action(app)
     }
 }
 
@@ -210,6 +230,10 @@ impl State {
         Self {
             config,
             apps: BTreeMap::new(),
+            groups: BTreeMap::from([(GroupId::root(), Arc::default())]),
+            history: BTreeMap::new(),
+            books: Books::default(),
+            service_ports: ServicePorts::new(),
             deployments: BTreeMap::new(),
             framework: None,
             link: Link::default(),
@@ -220,6 +244,8 @@ impl State {
             dirty: BTreeSet::new(),
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
+            touched_groups: BTreeSet::from([GroupId::root()]),
+            touched_deployments: false,
             pending: BTreeMap::new(),
             next_ticket: 1,
         }
@@ -233,6 +259,16 @@ impl State {
     /// Apps whose view changed since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<AppId> {
         std::mem::take(&mut self.touched)
+    }
+
+    /// Groups whose view changed since this was last asked.
+    pub fn take_touched_groups(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.touched_groups)
+    }
+
+    /// Whether a deployment began, went on or ended since this was last asked.
+    pub fn take_touched_deployments(&mut self) -> bool {
+        std::mem::take(&mut self.touched_deployments)
     }
 
     /// Something of the app changed: it is looked at before the step ends.

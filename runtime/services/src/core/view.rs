@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    App, AppId, CurrentAction, Deployment as DeploymentView, OffersSummary, Task, TaskCounts, TaskFailure,
-    Timestamp, Uuid,
+    App, AppId, CurrentAction, Deployment as DeploymentView, GroupId, OffersSummary, Task, TaskCounts,
+    TaskFailure, Timestamp, Uuid,
 };
 use api::mesos::TaskState;
 
+use super::history::Group;
 use super::state::{Entry, Instance, State, config_version};
 use super::status::addresses;
 
@@ -95,7 +96,7 @@ fn counts(entry: &Entry) -> TaskCounts {
 impl State {
     /// One app as readers see it; `None` when nothing is left of it.
     pub fn app_view(&self, id: &AppId) -> Option<AppView> {
-        let entry = self.apps.get(id)?;
+        let entry = self.apps.get(id).filter(|entry| entry.app.is_some() || !entry.instances.is_empty())?;
         let queued = entry.waiting.as_ref().zip(entry.app.as_ref()).map(|(waiting, app)| Queued {
             count: waiting.count,
             since: waiting.since,
@@ -118,18 +119,23 @@ impl State {
         })
     }
 
+    /// What is known about a group besides what stands in it.
+    pub fn group(&self, id: &GroupId) -> Option<&Arc<Group>> {
+        self.groups.get(id)
+    }
+
     /// All deployments, the oldest first.
     pub fn deployment_views(&self) -> Vec<DeploymentView> {
         let mut all: Vec<_> = self.deployments.values().collect();
-        all.sort_by_key(|deployment| deployment.version);
+        all.sort_by_key(|deployment| deployment.delta.version);
         let view = |deployment: &&super::state::Deployment| {
             let steps: Vec<_> = deployment.steps.iter().map(super::Step::view).collect();
             let current = steps.get(deployment.step).map(|step| step.actions.clone()).unwrap_or_default();
             let action = |action| CurrentAction { action, readiness_check_results: Vec::new() };
             DeploymentView {
                 id: deployment.id,
-                version: deployment.version,
-                affected_apps: deployment.changes.iter().map(|change| change.app.clone()).collect(),
+                version: deployment.delta.version,
+                affected_apps: deployment.delta.apps.iter().map(|change| change.app.clone()).collect(),
                 affected_pods: Vec::new(),
                 total_steps: steps.len(),
                 steps,

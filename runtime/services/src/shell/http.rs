@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::reply::{self, Refusal, Reply};
-use super::{Services, apps, others};
+use super::{Services, apps, groups, others};
 use crate::core::Caller;
 
 /// A body that takes longer to come is given up.
@@ -113,6 +113,10 @@ async fn route(services: &Services, asked: Asked) -> Reply {
         (_, ["v2", "apps", ..]) => {
             let below = path.split_once("apps").map(|(_, below)| below.to_owned()).unwrap_or_default();
             apps::answer(services, asked, &below).await
+        }
+        (_, ["v2", "groups", ..]) => {
+            let below = path.split_once("groups").map(|(_, below)| below.to_owned()).unwrap_or_default();
+            groups::answer(services, asked, &below).await
         }
         ("GET", ["v2", "tasks"]) => Ok(others::tasks(services, &asked)),
         ("POST", ["v2", "tasks", "delete"]) => others::delete_tasks(services, asked).await,

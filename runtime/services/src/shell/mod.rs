@@ -2,6 +2,7 @@
 
 mod apps;
 mod events;
+mod groups;
 mod http;
 mod others;
 mod reply;

@@ -1,10 +1,12 @@
 //! The whole crate over a real store, against a small master.
 
+mod groups;
 mod master;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::marathon::AppId;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -72,9 +74,8 @@ impl Cluster {
     }
 
     async fn running(&self, app: &str, count: usize) {
-        let id = app.parse().unwrap();
         self.until(&format!("{count} of {app} run and nothing is deployed"), |view| {
-            let tasks = view.apps.get(&id).map(|app| app.tasks.clone()).unwrap_or_default();
+            let tasks = view.apps.get(app).map(|app| app.tasks.clone()).unwrap_or_default();
             view.deployments.is_empty()
                 && tasks.len() == count
                 && tasks.iter().all(|task| task.state == "TASK_RUNNING")
@@ -119,7 +120,7 @@ async fn an_app_lives_through_everything() {
     assert_eq!((status, &killed["task"]["id"]), (StatusCode::OK, &json!(before[0])));
     cluster
         .until("another took its place", |view| {
-            let app = view.apps.get(&"/shop/web".parse().unwrap()).unwrap();
+            let app = view.apps.get("/shop/web").unwrap();
             let running = app.tasks.iter().filter(|task| task.state == "TASK_RUNNING");
             app.tasks.iter().all(|task| task.id.to_string() != before[0]) && running.count() == 3
         })
@@ -136,8 +137,10 @@ async fn an_app_lives_through_everything() {
     assert_eq!(status, StatusCode::OK, "{result}");
     cluster.until("nothing is left", |view| view.apps.is_empty() && view.deployments.is_empty()).await;
     let stored = cluster.store.load(&Prefix::all()).await.unwrap();
-    let left: Vec<&str> =
-        stored.entries.keys().map(store::Key::as_str).filter(|key| key.starts_with("services/")).collect();
+    let left = stored.entries.keys().map(store::Key::as_str).filter(|key| key.starts_with("services/"));
+    // What was is remembered, and the group stays.
+    let remembered = ["services/history/", "services/versions/", "services/groups/"];
+    let left: Vec<&str> = left.filter(|key| !remembered.iter().any(|kind| key.starts_with(kind))).collect();
     assert_eq!(left, ["services/framework"]);
     cluster.master.acknowledged().await;
     cluster.services.stop().await;
@@ -166,7 +169,10 @@ async fn refusals_are_those_of_the_interface() {
         ("PUT", "/v2/apps/shop/web", Some(json!({"instances": 9})), 409),
         ("POST", "/v2/apps/shop/web/restart", None, 409),
         ("PUT", "/v2/apps/A", Some(json!({"cmd": "x"})), 422),
-        ("PUT", "/v2/apps", Some(json!([])), 501),
+        ("PUT", "/v2/apps", Some(json!({})), 400),
+        ("PATCH", "/v2/apps", Some(json!([{"id": "/shop/web"}, {"id": "none"}])), 404),
+        ("PUT", "/v2/apps", Some(json!([{"id": "/a", "cmd": "x"}, {"id": "/b"}])), 422),
+        ("PUT", "/v2/apps", Some(json!([{"id": "/a", "cmd": "x"}, {"id": "a", "cmd": "x"}])), 422),
         ("DELETE", "/v2/apps/shop/web/tasks?scale=true&wipe=True", None, 400),
         ("DELETE", "/v2/apps/shop/web/tasks/nonsense", None, 400),
         ("POST", "/v2/tasks/delete", Some(json!({"ids": ["nonsense"]})), 400),
@@ -222,7 +228,7 @@ async fn lists_and_small_answers() {
     assert_eq!(cluster.get("/v2/queue").await, json!({"queue": []}));
     assert_eq!(cluster.get("/v2/deployments").await, json!([]));
     cluster.send("POST", "/v2/apps", Some(json!({"id": "/big", "cmd": "x", "cpus": 100}))).await;
-    let big = "/big".parse().unwrap();
+    let big: AppId = "/big".parse().unwrap();
     let looked = |view: &View| {
         let queued = view.apps.get(&big).and_then(|app| app.queued.clone());
         queued.is_some_and(|queued| queued.offers.unused_offers_count > 0)
@@ -265,7 +271,7 @@ async fn a_new_leader_finds_everything_as_it_was() {
     cluster.master.becomes(&before[0], api::mesos::TaskState::Killed);
     cluster
         .until("what ended unheard is replaced", |view| {
-            let tasks = &view.apps.get(&"/shop/web".parse().unwrap()).unwrap().tasks;
+            let tasks = &view.apps.get("/shop/web").unwrap().tasks;
             let ran = |task: &api::marathon::Task| task.id.to_string() == before[0].as_str();
             tasks.len() == 2
                 && !tasks.iter().any(ran)

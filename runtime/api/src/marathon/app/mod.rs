@@ -6,6 +6,7 @@ mod health;
 mod model;
 mod normalise;
 mod raw;
+mod several;
 mod supported;
 mod update;
 mod validate;
@@ -23,5 +24,6 @@ pub use model::{
     App, Constraint, EnvValue, ExecutorResources, Fetch, KillSelection, Limit, Operator, Residency,
     ResourceLimits, SecretSource, UnreachableStrategy, UpgradeStrategy, VersionInfo,
 };
+pub use several::{AppEdit, EditKind};
 pub use supported::check_supported;
 pub use update::{AppUpdate, Change, diff};

@@ -9,7 +9,7 @@ use api::marathon::{ActionKind, ApiError, App, AppId, GroupId, InstanceId, Timed
 use api::mesos::{Call, Event, HealthReport, Offer, Source, TaskInfo, TaskKey, TaskState, TaskStatus};
 use scheduler::{AgentId, Bundle, Host, Range, Resources, Role, Scalar};
 use serde_json::Value;
-use store::{Entry, Key, Prefix, Revision, Snapshot, Stamp};
+use store::{Batch, Entry, Key, Prefix, Revision, Snapshot, Stamp};
 
 use crate::core::goal::bounds;
 use crate::core::{Answer, Ask, Caller, Change, Config, Effect, Input, Request, State, step};
@@ -124,7 +124,12 @@ impl World {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Commit { ticket, changes } => {
-                        assert!(changes.len() <= store::MAX_OPS, "{} changes", changes.len());
+                        let batch =
+                            changes.iter().cloned().fold(Batch::new(), |batch, change| match change {
+                                Change::Put(key, value) => batch.put(key, value),
+                                Change::Delete(key) => batch.delete(key),
+                            });
+                        batch.check().unwrap();
                         before.check(&self.state);
                         for change in changes {
                             match change {
@@ -328,6 +333,12 @@ impl World {
         self.tasks.keys().filter(of).count()
     }
 
+    /// The kinds of record that are stored, without those that tell of what was.
+    pub(super) fn kinds(&self) -> BTreeSet<&str> {
+        let kinds = self.store.keys().filter_map(|key| key.segments().nth(1));
+        kinds.filter(|kind| !["history", "versions", "groups"].contains(kind)).collect()
+    }
+
     pub(super) fn keys(&self) -> Vec<TaskKey> {
         self.tasks.keys().cloned().collect()
     }
@@ -355,7 +366,7 @@ impl Before {
     /// P8, by our own act: what this step launched and killed.
     fn check(&self, after: &State) {
         for (app_id, entry) in &after.apps {
-            let Some(app) = &entry.app else { continue };
+            let Some(app) = entry.definition() else { continue };
             let action = entry.deployment.and_then(|id| after.deployments.get(&id)?.action(app_id));
             let ready = entry.instances.values().filter(|i| i.is_active() && i.is_ready()).count();
             let (least, most) = bounds(app, usize::MAX);
