@@ -1,11 +1,9 @@
 //! Commands that change services: suspend, edit, roll back, stop a deployment; and what they would change.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+use crate::editor::Editor;
 use crate::fixtures::{DEPLOYMENT, app, definition, result, running_deployment};
 use crate::server::{Answer, Cluster, ok};
 
@@ -48,6 +46,9 @@ fn versions_are_listed_compared_and_gone_back_to() {
     let (code, stdout, stderr) = cluster.run(&["service", "versions", "web", "-o", "wide"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(stdout, @r"
+       VERSION                   AGE                       CHANGED
+    *  2026-11-22T11:57:00.000Z  2026-11-22T11:57:00.000Z  cmd, instances
+       2026-11-21T00:00:00.000Z  2026-11-21T00:00:00.000Z  created
     ");
     let (code, stdout, _) = cluster.run(&["service", "versions", "web", "-o", "json"]);
     assert_eq!((code, serde_json::from_str(&stdout).unwrap()), (0, json!({"versions": [NOW, OLD]})));
@@ -55,12 +56,24 @@ fn versions_are_listed_compared_and_gone_back_to() {
     let (code, stdout, stderr) = cluster.run(&["service", "diff", "web"]);
     assert_eq!(code, 3, "{stderr}");
     assert_snapshot!(stdout, @r"
+    --- /web 2026-11-21T00:00:00.000Z
+    +++ /web 2026-11-22T11:57:00.000Z
+    @@ -1,5 +1,6 @@
+     id: /web
+    -cmd: sleep 1
+    +cmd: sleep 1000
+    +instances: 2
+     cpus: 0.1
+     mem: 32
+     env:
     ");
     let (code, stdout, stderr) = cluster.run(&["service", "diff", "web", "--from", NOW]);
     assert!(code == 0 && stdout.is_empty() && stderr.contains("are the same"), "{stdout}{stderr}");
     let (code, _, stderr) = cluster.run(&["service", "diff", "web", "--from", "2025"]);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: there is no version 2025
+    hint: `clusterctl service versions /web` lists them
     ");
     let (_, coloured, _) = cluster.run(&["service", "diff", "web", "--color", "always"]);
     assert!(coloured.contains("\u{1b}[31m-cmd: sleep 1\u{1b}[0m\n"), "{coloured:?}");
@@ -80,8 +93,19 @@ fn what_a_change_would_do_is_shown_and_not_done() {
     let (code, stdout, stderr) =
         cluster.run(&["service", "update", "web", "--set", "mem=64", "--set", "env.NEW=1", "--dry-run"]);
     assert_eq!(code, 3, "{stderr}");
-    assert_snapshot!(stdout, @r"
-    ");
+    assert_snapshot!(stdout, @r#"
+    --- /web now
+    +++ /web as updated
+    @@ -2,6 +2,7 @@
+     cmd: sleep 1000
+     instances: 2
+     cpus: 0.1
+    -mem: 32
+    +mem: 64
+     env:
+       LEVEL: info
+    +  NEW: "1"
+    "#);
     let (code, stdout, stderr) = cluster.run(&["service", "update", "web", "--set", "mem=32", "--dry-run"]);
     assert!(code == 0 && stdout.is_empty() && stderr.contains("nothing would change"), "{stdout}{stderr}");
     let (_folder, file) = definition("id: db\ncmd: sleep 1\n");
@@ -90,39 +114,6 @@ fn what_a_change_would_do_is_shown_and_not_done() {
     assert_snapshot!(stdout, @r"
     ");
     assert_eq!(cluster.changes(), []);
-}
-
-/// An editor: a script that gets the file as its argument.
-struct Editor(tempfile::TempDir);
-
-impl Editor {
-    fn new(script: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("editor");
-        fs::write(&path, format!("#!/bin/sh\nset -e\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::create_dir(folder.path().join("tmp")).unwrap();
-        Self(folder)
-    }
-
-    fn run(&self, cluster: &Cluster, arguments: &[&str]) -> (i32, String, String) {
-        let path = |name: &str| self.0.path().join(name);
-        let mut command = cluster.command(arguments);
-        command.env("EDITOR", path("editor")).env("TMPDIR", path("tmp")).env("PATH", "/usr/bin:/bin");
-        let output = command.env("NOTES", path("notes")).output().unwrap();
-        let folder = self.0.path().display().to_string();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&folder, "DIR");
-        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
-    }
-
-    fn left(&self) -> Vec<String> {
-        let files = fs::read_dir(self.0.path().join("tmp")).unwrap();
-        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
-    }
-
-    fn notes(&self) -> String {
-        fs::read_to_string(self.0.path().join("notes")).unwrap()
-    }
 }
 
 fn editable(answers: impl IntoIterator<Item = (&'static str, Answer)>) -> Cluster {
@@ -137,9 +128,16 @@ fn a_service_is_edited_as_its_user_would_have_written_it() {
     let (code, _, stderr) = editor.run(&cluster, &["service", "edit", "web", "--no-wait"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(editor.notes(), @r"
+    #~ The definition of /web. Save and leave, and it is deployed;
+    #~ leave without a change, and nothing happens. What you do not name gets its default.
+    id: /web
+    cmd: sleep 1000
+    cpus: 0.1
+    mem: 32
+    env:
+      LEVEL: info
     ");
-    let sent =
-        json!({"id": "/web", "cmd": "sleep 1000", "cpus": 0.1, "mem": 32.0, "env": {"LEVEL": "debug"}});
+    let sent = json!({"id": "/web", "cmd": "sleep 1000", "cpus": 0.1, "mem": 32, "env": {"LEVEL": "debug"}});
     assert_eq!(cluster.changes(), [("PUT /v2/apps/web?partialUpdate=false".to_owned(), sent)]);
     assert_eq!(editor.left(), Vec::<String>::new());
 }
@@ -179,6 +177,40 @@ fn a_definition_that_is_refused_comes_back_with_what_is_wrong_and_its_lines() {
     let (code, _, stderr) = editor.run(&cluster, &["service", "edit", "web", "--no-wait"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(editor.notes(), @r"
+    #~ The definition of /web. Save and leave, and it is deployed;
+    #~ leave without a change, and nothing happens. What you do not name gets its default.
+    id: /web
+    cmd: sleep 1000
+    cpus: 0.1
+    mem: 32
+    env:
+      LEVEL: info
+    =====
+    #~ The definition of /web. Save and leave, and it is deployed;
+    #~ leave without a change, and nothing happens. What you do not name gets its default.
+    #~
+    #~ It was not taken:
+    #~   line 10: while parsing a flow mapping, did not find expected ',' or '}'
+    id: /web
+    cmd: sleep 1000
+    x: [
+    mem: 32
+    env:
+      LEVEL: info
+    =====
+    #~ The definition of /web. Save and leave, and it is deployed;
+    #~ leave without a change, and nothing happens. What you do not name gets its default.
+    #~
+    #~ It was not taken:
+    #~   line 9: /cpus: must be positive
+    #~   /x: is odd
+    id: /web
+    cmd: sleep 1000
+    cpus: -1
+    mem: 32
+    env:
+      LEVEL: info
+    =====
     ");
     let sent: Vec<Value> = cluster.changes().into_iter().map(|(_, body)| body["cpus"].clone()).collect();
     assert_eq!(sent, [json!(-1), json!(2)]);
@@ -221,6 +253,8 @@ fn deployments_are_listed_and_stopped() {
     let (code, stdout, stderr) = cluster.run(&["service", "deployments", "-o", "wide"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(stdout, @r"
+    DEPLOYMENT                            SERVICES  STEP  DOES        AGE                       WAITS
+    d0000000-0000-4000-8000-000000000001  /web      1/2   scale /web  2026-11-22T11:57:00.000Z  1 of 3 instances run
     ");
     let (code, stdout, _) = cluster.run(&["service", "deployments", "web", "-o", "json"]);
     assert_eq!((code, serde_json::from_str(&stdout).unwrap()), (0, deploying));

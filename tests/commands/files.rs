@@ -1,20 +1,10 @@
 //! Definitions out of files and directories, and every mistake with its place.
 
-use std::fs;
-
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::fixtures::{DEPLOYMENT, app, result};
+use crate::fixtures::{DEPLOYMENT, app, folder, result};
 use crate::server::{Answer, Cluster, ok};
-
-fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).unwrap();
-    }
-    folder
-}
 
 /// Runs with `-f` and the folder, which is called DIR in what is printed.
 fn run(cluster: &Cluster, arguments: &[&str], folder: &tempfile::TempDir) -> (i32, String, String) {
@@ -61,6 +51,11 @@ fn when_one_file_is_wrong_nothing_is_sent_and_every_mistake_is_named() {
     let (code, stdout, stderr) = run(&cluster, &["service", "create"], &files);
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert_snapshot!(stderr, @r"
+    error: 2 mistakes; nothing was sent
+      caused by: DIR/a.yaml:2:6: unclosed bracket '['
+      caused by: DIR/b.json:2:9: expected value
+    hint: definitions are JSON or YAML
+    hint: it begins like JSON and was read as such
     ");
     let files = folder(&[
         ("a.yaml", "# a comment\ncmd: sleep 1\n"),
@@ -68,12 +63,20 @@ fn when_one_file_is_wrong_nothing_is_sent_and_every_mistake_is_named() {
     ]);
     let (code, _, stderr) = run(&cluster, &["service", "create"], &files);
     assert_eq!(code, 2);
-    assert_snapshot!(stderr, @r"
-    ");
+    assert_snapshot!(stderr, @r#"
+    error: 2 mistakes; nothing was sent
+      caused by: DIR/a.yaml:2: the definition names no service
+      caused by: DIR/b.yaml:1: "Not Good" cannot be a service's id
+      caused by: has the element 'Not Good', which may hold only lower-case letters, digits, hyphens and dots, and must begin and end with a letter or digit, also beside a dot
+    hint: give it an `id`, like "id": "/web"
+    hint: ids are like /web or /shop/web
+    "#);
     let files = folder(&[("a.yaml", "id: web\ncmd: sleep 1\n"), ("b.yaml", "cmd: sleep 1\nid: /db\n")]);
     let (code, _, stderr) = run(&cluster, &["service", "create"], &files);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: DIR/b.yaml:2: /db exists already
+    hint: `clusterctl service update -f FILE` changes what is there
     ");
     assert_eq!(cluster.changes(), []);
 }
@@ -99,6 +102,12 @@ fn what_the_server_finds_wrong_is_shown_with_its_line() {
     let (code, _, stderr) = run(&cluster, &["service", "create"], &files);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: Object is not valid
+      caused by: DIR/b.json:3: /apps(1)/cpus: must be positive
+      caused by: DIR/a.yaml:4: /apps(0)/constraints(0): unknown operator; too short
+      caused by: DIR/b.json:1: /apps(1)/labels: is missing
+      caused by: DIR/a.yaml:6: /apps(0)/env/A: is no text
+      caused by: /apps(7)/id: is of nobody
     ");
     // One alone names its line where it is known.
     let refusal = json!({"message": "Invalid JSON", "details": [{"path": "/cpus", "errors": ["error.expected.jsnumber"]}]});
@@ -107,6 +116,8 @@ fn what_the_server_finds_wrong_is_shown_with_its_line() {
     let (code, _, stderr) = run(&cluster, &["service", "create"], &files);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: Invalid JSON
+      caused by: DIR/web.yaml:3: /cpus: error.expected.jsnumber
     ");
 }
 
@@ -145,5 +156,9 @@ fn an_update_takes_the_ids_from_the_definitions() {
     let (code, _, stderr) = run(&cluster, &["service", "update"], &gone);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: DIR/a.yaml:1: there is no service /wbe
+    hint: did you mean `/web`?
+    hint: `clusterctl service list` shows all services
+    hint: `clusterctl service create -f FILE` creates what is not there
     ");
 }

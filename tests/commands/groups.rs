@@ -1,11 +1,9 @@
 //! Commands that show and change groups.
 
-use std::fs;
-
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::fixtures::{DEPLOYMENT, app, result};
+use crate::fixtures::{DEPLOYMENT, app, folder, result};
 use crate::server::{Answer, Cluster, ok};
 
 const NOW: &str = "2026-11-22T11:57:00.000Z";
@@ -43,10 +41,8 @@ fn cluster(more: impl IntoIterator<Item = (&'static str, Answer)>) -> Cluster {
 }
 
 fn file(text: &str) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("shop.yaml");
-    fs::write(&path, text).unwrap();
-    let path = path.display().to_string();
+    let folder = folder(&[("shop.yaml", text)]);
+    let path = folder.path().join("shop.yaml").display().to_string();
     (folder, path)
 }
 
@@ -56,12 +52,27 @@ fn groups_are_listed_and_shown() {
     let (code, stdout, stderr) = cluster.run(&["group", "list", "-o", "wide"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(stdout, @r"
+    GROUP       STATE    SERVICES  RUNNING  CHANGED                   DEPENDS ON  DEPLOYMENTS
+    /shop       running  2         2/2      2026-11-22T11:57:00.000Z  -           -
+    /shop/data  running  1         1/1      2026-11-22T11:57:00.000Z  -           -
     ");
     let (code, stdout, _) = cluster.run(&["group", "list", "-o", "json"]);
     assert_eq!((code, serde_json::from_str(&stdout).unwrap()), (0, root()));
     let (code, stdout, stderr) = cluster.run(&["group", "show", "shop", "-o", "wide"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(stdout, @r"
+    Group:     /shop
+    State:     running
+    Services:  2
+    Running:   2/2
+    Changed:   2026-11-22T11:57:00.000Z
+
+    SERVICE        STATE    RUNNING  HEALTH  CPUS  MEM     CHANGED                   DISK   GPUS  STAGED  DEPLOYMENTS
+    /shop/data/db  running  1/1      -       0.1   32 MiB  2026-11-22T11:57:00.000Z  0 MiB  0     0       -
+    /shop/web      running  1/1      -       0.1   32 MiB  2026-11-22T11:57:00.000Z  0 MiB  0     0       -
+
+    GROUP       STATE    SERVICES  RUNNING  CHANGED                   DEPENDS ON  DEPLOYMENTS
+    /shop/data  running  1         1/1      2026-11-22T11:57:00.000Z  -           -
     ");
     let (code, stdout, _) = cluster.run(&["group", "show", "/shop/", "-o", "json"]);
     assert_eq!((code, serde_json::from_str(&stdout).unwrap()), (0, shop()));
@@ -88,6 +99,8 @@ fn a_group_is_created_and_all_its_services_waited_for() {
     let (code, stdout, stderr) = cluster.run(&["group", "create", "-f", &path]);
     assert_eq!((code, stdout.as_str()), (0, "/shop is created: 2 of 2 instances\n"), "{stderr}");
     assert_snapshot!(stderr, @r"
+    /shop: deployment d0000000-0000-4000-8000-000000000001
+      step 2 of 3: start /shop/web
     ");
     let sent = json!({"id": "/shop", "apps": [{"id": "web", "cmd": "x", "dependencies": ["data/db"]}],
         "groups": [{"id": "data", "apps": [{"id": "db", "cmd": "y"}]}]});
@@ -113,6 +126,14 @@ fn a_group_that_does_not_come_up_says_which_service_and_why() {
     let (code, stdout, stderr) = cluster.run(&["group", "create", "-f", &path, "--timeout", "1s"]);
     assert_eq!((code, stdout.as_str()), (6, ""));
     assert_snapshot!(stderr, @r"
+    /shop: deployment d0000000-0000-4000-8000-000000000001
+      step 1 of 1
+    error: /shop is not done after 1 s
+      caused by: /shop/web: 0 of 1 instance run
+      caused by: /shop/web: 1 instance waits: 2 of 2 offers lack cpus (64 wanted, no node has more than 4)
+    hint: deployment d0000000-0000-4000-8000-000000000001 goes on; `clusterctl group wait /shop` waits for it again
+    hint: `clusterctl group show /shop` and `clusterctl service logs /shop --stderr` say more
+    hint: `clusterctl group remove /shop` takes the change back
     ");
 }
 
@@ -133,10 +154,15 @@ fn an_update_shows_its_steps_and_asks_before_it_removes() {
     let (code, stdout, stderr) = cluster.run(&["group", "update", "-f", &path, "--dry-run"]);
     assert_eq!(code, 3, "{stderr}");
     assert_snapshot!(stdout, @r"
+    /shop
+      step 1 of 2: start /shop/new; scale /shop/web
+      step 2 of 2: stop /shop/data/db
     ");
     let (code, _, stderr) = cluster.run(&["group", "update", "-f", &path]);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: This removes /shop/data/db, which the definition does not name. Go on? There is nobody here to answer
+    hint: add `-y` to say yes beforehand
     ");
     let (code, stdout, stderr) = cluster.run(&["group", "update", "/shop", "-f", &path, "-y", "--force"]);
     assert_eq!((code, stdout.as_str()), (0, "/shop is updated: 2 of 2 instances\n"), "{stderr}");
@@ -158,6 +184,8 @@ fn a_group_is_scaled_and_removed() {
     let (code, _, stderr) = cluster.run(&["group", "remove", "shop"]);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: Remove /shop: 2 services with 2 running instances? There is nobody here to answer
+    hint: add `-y` to say yes beforehand
     ");
     assert_eq!(cluster.run(&["group", "remove", "shop", "-y", "--no-wait"]).0, 0);
     assert_eq!(
@@ -187,6 +215,10 @@ fn a_group_goes_back_to_a_version_in_which_it_was_different() {
     let (code, stdout, stderr) = cluster.run(&["group", "versions", "shop", "-o", "wide"]);
     assert_eq!(code, 0, "{stderr}");
     assert_snapshot!(stdout, @r"
+       VERSION                   AGE                       CHANGED
+    *  2026-11-22T11:57:00.000Z  2026-11-22T11:57:00.000Z  nothing
+       2026-11-22T11:00:00.000Z  2026-11-22T11:00:00.000Z  /shop/web
+       2026-11-21T00:00:00.000Z  2026-11-21T00:00:00.000Z  created
     ");
     let (code, stdout, stderr) = cluster.run(&["group", "rollback", "shop"]);
     assert_eq!((code, stdout.as_str()), (0, "/shop is rolled back: 2 of 2 instances\n"), "{stderr}");
@@ -225,22 +257,40 @@ fn mistakes_about_groups_say_what_to_type_instead() {
     let (code, _, stderr) = cluster.run(&["group", "show", "shpo"]);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: there is no group /shpo
+    hint: did you mean `/shop`?
+    hint: `clusterctl group list` shows all groups
     ");
     let (code, _, stderr) = cluster.run(&["group", "scale", "lone", "2"]);
     assert_eq!(code, 2);
     assert_snapshot!(stderr, @r"
+    error: there is no group /lone
+    hint: /lone is a service; `clusterctl service show /lone` shows it
+    hint: `clusterctl group list` shows all groups
     ");
     let (code, _, stderr) = cluster.run(&["group", "scale", "shop", "2"]);
     assert_eq!(code, 8);
     assert_snapshot!(stderr, @r"
+    error: App is locked by one or more deployments.
+      caused by: deployment d7 is not done
+      caused by: deployment d8 is not done
+    hint: `--force` puts this change in its place; `clusterctl service wait ID` waits until it is done
     ");
     let (code, _, stderr) = cluster.run(&["group", "create", "-f", &path]);
     assert_eq!(code, 2);
     assert_snapshot!(strip(stderr), @r"
+    error: Object is not valid
+      caused by: /apps(0)/x0: is wrong
+      caused by: DIR/shop.yaml:4: /apps(0)/x1: is wrong
+      caused by: /apps(0)/x2: is wrong
+      caused by: /apps(0)/x3: is wrong
+      caused by: /apps(0)/x4: is wrong
     ");
     let (code, _, stderr) = cluster.run(&["group", "create", "-f", &path]);
     assert_eq!(code, 2);
     assert_snapshot!(strip(stderr), @r"
+    error: Group /shop is already created. Use PUT to change this group.
+    hint: `clusterctl group update -f FILE --dry-run` shows what would change in it
     ");
     let (code, _, stderr) = cluster.run(&["service", "show", "shop"]);
     assert!(

@@ -2,6 +2,7 @@
 
 mod changes;
 mod clusters;
+mod editor;
 mod files;
 mod fixtures;
 mod groups;

@@ -52,7 +52,8 @@ fn following_a_group_names_each_line_in_a_colour_of_its_instance_and_survives_an
         task("shop_web.instance-3f0c8a52X", "TASK_RUNNING"),
     );
     // One that was over long ago is not read; one that came and ended meanwhile is.
-    let short = task("shop_db.instance-77777777X", "TASK_FAILED");
+    let mut short = task("shop_db.instance-77777777X", "TASK_FAILED");
+    short["slave_id"] = json!("S1");
     let other = task("db.instance-11111111X", "TASK_RUNNING");
     let read = "GET /agent/S0/files/read";
     let away = || (read, Answer::Json(502, json!({"message": "the agent is away"})));
@@ -67,8 +68,9 @@ fn following_a_group_names_each_line_in_a_colour_of_its_instance_and_survives_an
         (read, ok(json!({"data": "", "offset": 4}))),
         (read, ok(json!({"data": "one\n", "offset": 0}))),
         (read, ok(json!({"data": "", "offset": 4}))),
-        (read, ok(json!({"data": "two\n", "offset": 0}))),
-        (read, ok(json!({"data": "", "offset": 4}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "", "offset": 4}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "two\n", "offset": 0}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "", "offset": 4}))),
     ]);
     let mut command = cluster.command(&["service", "logs", "/shop", "-f", "--color", "always"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

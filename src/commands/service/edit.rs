@@ -20,6 +20,9 @@ use page::{Mistake, Page};
 
 const EMBED: [AppEmbed; 2] = [AppEmbed::Tasks, AppEmbed::LastTaskFailure];
 
+/// Said once; a text that is saved unchanged is one that was given up.
+const MEANWHILE: &str = "somebody else has changed it meanwhile; change anything, be it a comment, and save to put this in its place";
+
 pub(super) async fn edit(
     ui: &mut Printer,
     client: &Client,
@@ -36,12 +39,12 @@ pub(super) async fn edit(
     let before = Value::Object(before);
     let page = Page::new(app, format);
     let draft = Draft::new(&app.as_str().replace('/', "-"), ending)?;
-    let mut shown = page.compose(&body, &[]);
+    // What stands in the editor, and what is said about it.
+    let (mut shown, mut mistakes) = (body, Vec::new());
     loop {
-        draft.write(&shown)?;
-        let text = draft.edit()?;
-        let typed = page.body(&text);
-        if text == shown && typed == body {
+        draft.write(&page.compose(&shown, &mistakes))?;
+        let typed = page.body(&draft.edit()?);
+        if typed == shown && mistakes.is_empty() {
             return unchanged(ui, app, draft);
         }
         if typed.trim().is_empty() {
@@ -50,25 +53,24 @@ pub(super) async fn edit(
                 "there is nothing left of {app}; nothing was changed"
             )));
         }
-        if text == shown {
+        if typed == shown {
             // Closing the editor without a change is how one gives up on mistakes.
             return Err(
                 draft.kept(CliError::usage(format!("{app} was not changed: the mistakes are still there")))
             );
         }
-        let change = match read(&page, &typed, app) {
-            Ok(change) if change == before => return unchanged(ui, app, draft),
+        shown = typed;
+        let change = match read(&page, &shown, app) {
+            Ok(change) if Value::Object(plain(&change, app)) == before => return unchanged(ui, app, draft),
             Ok(change) => change,
-            Err(mistakes) => {
-                shown = page.compose(&typed, &mistakes);
+            Err(wrong) => {
+                mistakes = wrong;
                 continue;
             }
         };
         let latest = existing(client, app, &EMBED).await.map_err(|error| draft.kept(error))?;
         if value::text(&latest, "version") != value::text(&now, "version") {
-            let words =
-                "somebody else has changed it meanwhile; what you save now takes the place of that change";
-            shown = page.compose(&typed, &[Mistake::about(words)]);
+            mistakes = vec![Mistake::about(MEANWHILE)];
             now = latest;
             continue;
         }
@@ -77,9 +79,7 @@ pub(super) async fn edit(
                 draft.remove();
                 return updated(ui, client, app, &now, &result, args.wait).await;
             }
-            Err(error) if is_in_the_text(&error) => {
-                shown = page.compose(&typed, &page.refused(&typed, &error))
-            }
+            Err(error) if is_in_the_text(&error) => mistakes = page.refused(&shown, &error),
             Err(error) => return Err(draft.kept(error.into())),
         }
     }

@@ -362,8 +362,13 @@ impl Wait<'_> {
         // What is there now says more than what was read before; without it, that has to do.
         let reasons = Reasons::read(self.client).await;
         let several = self.watches.len() > 1;
-        let unfinished: Vec<Watch> =
-            self.watches.iter().filter(|watch| watch.end != Some(End::Succeeded)).cloned().collect();
+        // Of many only those that have something to say.
+        let is_short = |watch: &Watch| {
+            let waits = reasons.waiting(watch.app().as_str()).is_some();
+            watch.running.0 < watch.running.1 || watch.failure.is_some() || waits
+        };
+        let open = self.watches.iter().filter(|watch| watch.end != Some(End::Succeeded));
+        let unfinished: Vec<Watch> = open.filter(|watch| !several || is_short(watch)).cloned().collect();
         for watch in unfinished.iter().take(EXPLAINED) {
             let who = if several { format!("{}: ", watch.app()) } else { String::new() };
             let (running, wanted) = watch.running;
