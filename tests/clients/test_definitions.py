@@ -1,8 +1,9 @@
 """The definitions of ../definitions: each accepted one runs as its own command demands, each refused one is refused in full.
 
 In them @FILES@ is a directory that tasks may fetch from and mount, @SUM@ names an uploaded artifact, @HOST1@ and @HOST2@ are
-the agents, @PORT@ is a free port, @USER@ this user (nobody, for root) and @PYTHON@ the interpreter. A command that finds what
-its definition promises says `ready`, which its health check waits for; one that does not ends, and its end fails the test."""
+the agents, @PORT@ is a free port, @USER@ this user (nobody, for root), @READ_ONLY@ is RO where that can be, and @PYTHON@ the
+interpreter. A command that finds what its definition promises says `ready`, which its health check waits for; one that does
+not ends, and its end fails the test."""
 
 import hashlib
 import json
@@ -65,6 +66,8 @@ class Definitions(ClusterTest):
         self.values = {
             "FILES": str(self.cluster.files), "SUM": sum_, "HOST1": first, "HOST2": second,
             "PORT": str(self.cluster.first_port + 7), "PYTHON": sys.executable,
+            # Without root a volume is a link, which nothing can make read-only.
+            "READ_ONLY": "RO" if os.geteuid() == 0 else "RW",
             "USER": "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name,
         }
 
