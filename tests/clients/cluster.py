@@ -38,11 +38,13 @@ def claimed_ports(count):
 class Cluster:
     """`clusterctl up` on free ports, with its state in a directory of its own."""
 
-    def __init__(self, agents=2, resources="cpus:8;mem:4096;disk:4096", files=False):
+    def __init__(self, agents=2, resources="cpus:8;mem:4096;disk:4096", make_files=None):
         self.dir = Path(tempfile.mkdtemp(prefix="clients-"))
         self.dir.chmod(0o755)
-        # Where tasks may fetch from, if they may.
+        # Where tasks may fetch from and what they may mount, if there is anything.
         self.files = self.dir / "files"
+        if make_files:
+            make_files(self.files)
         self.claim, self.first_port = claimed_ports(400)
         environment = {**os.environ, "XDG_CONFIG_HOME": str(self.dir / "config")}
         for name in ["PYTHONPATH", "CLUSTERCTL_URL", "CLUSTERCTL_LOG"]:
@@ -51,12 +53,16 @@ class Cluster:
             os.environ["CLUSTERCTL"], "up", "--json", "--port", "0", "--dir", str(self.dir / "state"),
             "--agents", str(agents), "--resources", resources, "--task-ports", f"{self.first_port}-{self.first_port + 399}",
         ]
-        if files:
+        if make_files:
             command += ["--file-root", str(self.files), "--allow-host-path", str(self.files)]
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
-        self.url = self.hear("up_ready")["url"]
+        try:
+            self.url = self.hear("up_ready")["url"]
+        except BaseException:
+            self.stop()
+            raise
 
     def hear(self, kind):
         for line in self.process.stdout:

@@ -122,6 +122,8 @@ class Events(ClusterTest):
         }, recorder.types())
         self.assertFalse(any(kind.startswith("scheduler_") for kind in recorder.types()))
         self.assertLessEqual(recorder.types(), set(EventFactory.event_to_class))
+        removed = {event.app_id for event in recorder.events if event.event_type == "remove_health_check_event"}
+        self.assertEqual(removed, {"/sick", "/web"}, "not of an app that had no checks")
         self.assertIsNone(named.error)
         self.assertEqual(named.types(), {"event_stream_attached", "deployment_success"})
         statuses = [event for event in recorder.events if isinstance(event, MarathonStatusUpdateEvent)]

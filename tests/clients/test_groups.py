@@ -13,7 +13,7 @@ from test_apps import sleeper
 def shop(**fields):
     return MarathonGroup(**{
         "id": "/shop",
-        "apps": [sleeper(id="web", instances=2, dependencies=["/shop/store/db"]), sleeper(id="edge", dependencies=["web"])],
+        "apps": [sleeper(id="web", instances=2, dependencies=["/shop/store/db"]), sleeper(id="edge", dependencies=["../web"])],
         "groups": [MarathonGroup(id="store", apps=[sleeper(id="db")])],
         **fields,
     })
@@ -81,7 +81,7 @@ class Groups(ClusterTest):
         self.assertTrue(any("/apps(0)" in detail["path"] for detail in outside.exception.error_details))
         with self.assertRaises(MarathonHttpError) as circle:
             client.create_group(MarathonGroup(id="/shop", apps=[
-                sleeper(id="a", dependencies=["b"]), sleeper(id="b", dependencies=["a"])]))
+                sleeper(id="a", dependencies=["../b"]), sleeper(id="b", dependencies=["../a"])]))
         self.assertEqual(circle.exception.status_code, 422)
         self.assertEqual(client.list_apps(), [])
 

@@ -163,7 +163,7 @@ async fn refusals_are_those_of_the_interface() {
         (
             "POST",
             "/v2/apps",
-            Some(json!({"id": "/x", "cmd": "x", "readinessChecks": [{"portName": "default"}]})),
+            Some(json!({"id": "/x", "cmd": "x", "readinessChecks": [{"portName": "none"}]})),
             422,
         ),
         ("PUT", "/v2/apps/shop/web", Some(json!({"instances": 9})), 409),
@@ -178,6 +178,7 @@ async fn refusals_are_those_of_the_interface() {
         ("POST", "/v2/tasks/delete", Some(json!({"ids": ["nonsense"]})), 400),
         ("GET", "/v2/apps?label=(", None, 422),
         ("GET", "/v2/apps?force=maybe", None, 200),
+        ("PUT", "/v2/groups/none/versions/2020-01-01T00:00:00.000Z", None, 404),
         ("DELETE", "/v2/deployments/nonsense", None, 404),
         ("DELETE", "/v2/queue/none/delay", None, 404),
         ("GET", "/v2/events", None, 405),
