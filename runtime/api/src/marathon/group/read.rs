@@ -163,7 +163,7 @@ impl Reading {
         let apps = r.items("apps").map(|items| self.apps(&items, id));
         let groups = r.items("groups").map(|items| self.groups(&items, id));
         let names: BTreeSet<&PathId> = groups.iter().flatten().map(|group| group.id.path()).collect();
-        for (at, app) in apps.iter().flatten().enumerate() {
+        for (at, app) in apps.iter().flatten() {
             if names.contains(app.id.path()) {
                 r.invalid(&format!("apps({at})/id"), SAME);
             }
@@ -171,17 +171,18 @@ impl Reading {
         GroupUpdate {
             id: id.clone(),
             path: path.to_owned(),
-            apps,
+            apps: apps.map(|apps| apps.into_iter().map(|(_, app)| app).collect()),
             groups,
             dependencies: dependencies(r, id),
             enforce_role,
         }
     }
 
-    fn apps(&mut self, items: &[Item<'_>], group: &GroupId) -> Vec<App> {
+    /// The apps that are right, each with its place in the body.
+    fn apps(&mut self, items: &[Item<'_>], group: &GroupId) -> Vec<(usize, App)> {
         let mut known: BTreeSet<AppId> = BTreeSet::new();
         let mut apps = Vec::new();
-        for item in items {
+        for (at, item) in items.iter().enumerate() {
             let app = App::create(item.value, group).and_then(|app| {
                 if app.id.parent() != *group {
                     return Err(ApiError::invalid(
@@ -195,7 +196,7 @@ impl Reading {
                 Ok(app)
             });
             match app {
-                Ok(app) => apps.push(app),
+                Ok(app) => apps.push((at, app)),
                 Err(error) => self.refused.push(error.below(&item.path)),
             }
         }
