@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, ColorChoice, CommandFactory as _, Parser, Subcommand
 use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::group::GroupArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
@@ -47,8 +48,10 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the daemon of a node that runs tasks
     Agent(AgentArgs),
-    /// Run services: list, show, create, update, scale, restart, roll back, read logs, wait, remove
+    /// Run services: list, show, create, update, edit, scale, restart, roll back, read logs, wait, remove
     Service(ServiceArgs),
+    /// Run services that belong together: list, show, create, update, scale, roll back, wait, remove
+    Group(GroupArgs),
     /// See what runs: list tasks, read their logs and files, kill one
     Task(TaskArgs),
     /// See the machines that run tasks

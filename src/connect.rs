@@ -72,7 +72,10 @@ impl From<ClientError> for CliError {
 
 fn refused(refusal: &Refusal) -> CliError {
     let mut shown = match refusal.status {
-        409 if !refusal.deployments.is_empty() => CliError::locked(&refusal.message),
+        // The server goes on with what to do over HTTP.
+        409 if !refusal.deployments.is_empty() => {
+            CliError::locked(refusal.message.split(" Override with").next().unwrap_or_default())
+        }
         400 | 403..=499 => CliError::usage(&refusal.message),
         502..=504 => CliError::unreachable(&refusal.message),
         401 => CliError::usage(format!("the cluster wants to know who you are: {}", refusal.message)),
@@ -151,7 +154,11 @@ mod tests {
 
     #[test]
     fn a_locked_service_names_the_deployment() {
-        let mut refusal = refusal(409, "App is locked by one or more deployments.");
+        let mut refusal = refusal(
+            409,
+            "App is locked by one or more deployments. Override with the option '?force=true'. View details at \
+             '/v2/deployments/<DEPLOYMENT_ID>'.",
+        );
         refusal.deployments = vec!["3f0c8a52".to_owned()];
         let (exit, text) = shown(ClientError::Refused(Box::new(refusal)));
         assert_eq!(exit, Exit::Locked);

@@ -49,6 +49,8 @@ pub(crate) enum Event<'a> {
     },
     /// Why it does not go on.
     Waiting { app: &'a str, reason: &'a str },
+    /// What differs between two definitions, as `diff -u` shows it; empty when nothing does.
+    Difference { name: &'a str, from: &'a str, to: &'a str, diff: &'a str },
     /// A line of a task's output.
     Log { task: &'a str, stream: &'static str, line: &'a str },
     /// What a command did.

@@ -25,7 +25,7 @@ impl Exit {
         (Self::Done, "done, or no difference"),
         (Self::InternalFault, "internal fault"),
         (Self::WrongUsage, "wrong usage or invalid input"),
-        (Self::Differences, "differences (plan)"),
+        (Self::Differences, "differences (plan, diff, --dry-run)"),
         (Self::HostsUnreachable, "hosts are unreachable"),
         (Self::ChecksFailed, "preflight or checks failed"),
         (Self::StepsFailed, "steps failed on some hosts"),

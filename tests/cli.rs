@@ -78,7 +78,7 @@ fn help_lists_the_exit_codes() {
         0  done, or no difference
         1  internal fault
         2  wrong usage or invalid input
-        3  differences (plan)
+        3  differences (plan, diff, --dry-run)
         4  hosts are unreachable
         5  preflight or checks failed
         6  steps failed on some hosts

@@ -12,11 +12,13 @@ use testbed::{Host, Testbed};
 /// The guest's processor is emulated.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// The executables of the agent's test binaries named `root*` and of the programs that they start, built if need be.
+/// The executables of the agent's test binaries named `root*` and of the programs that they start, built if need be: for the
+/// whole workspace, as `tests/run` does, since dependencies of the agent alone would have other features and be built anew.
 fn executables() -> Vec<(String, PathBuf)> {
     let output = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["test", "-p", "agent", "--no-run", "--locked", "--message-format=json"])
+        .args(["test", "--workspace", "--test", "root*", "--bin", "agent-shim", "--no-run", "--locked"])
+        .args(["--message-format=json"])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -295,6 +295,7 @@ fn healthy(framework: &str, task: &str, check: usize, now: Now) -> wire::AgentMe
         last_failure: None,
         last_failure_cause: None,
         framework_id: framework.to_owned(),
+        sight: None,
     }))
 }
 

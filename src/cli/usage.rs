@@ -192,7 +192,7 @@ mod tests {
     fn a_missing_command_is_shown_the_commands() {
         assert_snapshot!(refused("clusterctl --json"), @r"
         error: 'clusterctl' requires a subcommand but one was not provided
-        hint: subcommands are up, agent, service, task, node, cluster, completions, help
+        hint: subcommands are up, agent, service, group, task, node, cluster, completions, help
         hint: usage: `clusterctl [OPTIONS] <COMMAND>`; `clusterctl --help` says more
         ");
     }

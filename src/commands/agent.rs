@@ -54,6 +54,10 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DIR")]
     file_root: Vec<PathBuf>,
 
+    /// A directory of this host that tasks may have as a volume; may be given several times
+    #[arg(long, value_name = "DIR")]
+    allow_host_path: Vec<PathBuf>,
+
     /// Whom tasks run as that name no user; default: whoever the agent runs as
     #[arg(long, value_name = "USER")]
     task_user: Option<String>,
@@ -100,7 +104,22 @@ fn options(args: &AgentArgs) -> Result<Options, CliError> {
     options.resources = resources;
     options.attributes = attributes;
     options.user.clone_from(&args.task_user);
+    options.host_paths = host_paths(&args.allow_host_path)?;
     Ok(options)
+}
+
+/// Directories that are there, as absolute paths. Links to them count by their own names.
+pub(crate) fn host_paths(given: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    let one = |path: &PathBuf| {
+        let wrong = || CliError::usage(format!("`--allow-host-path {}` is not possible", path.display()));
+        let hint = "name a directory of this host that is there, without '..'";
+        let full = std::path::absolute(path).map_err(|cause| wrong().caused_by(&cause).hint(hint))?;
+        let climbs = full.components().any(|part| part == std::path::Component::ParentDir);
+        let is_dir = std::fs::metadata(&full).map_err(|cause| wrong().caused_by(&cause).hint(hint))?.is_dir();
+        // Slashes and dots that say nothing are left out, since paths are compared by their parts.
+        if climbs || !is_dir { Err(wrong().hint(hint)) } else { Ok(full.components().collect()) }
+    };
+    given.iter().map(one).collect()
 }
 
 /// This program's own file, which is also the shim.
@@ -140,5 +159,22 @@ fn refused(cause: &DaemonError) -> CliError {
         | DaemonError::Master { .. }
         | DaemonError::NoMaster => CliError::usage("the agent cannot start").caused_by(cause),
         _ => CliError::internal("the agent ended").caused_by(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_for_volumes_are_there_and_absolute() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "x").unwrap();
+        let slashes = PathBuf::from(format!("{}//./", dir.path().display()));
+        assert_eq!(host_paths(&[slashes]).unwrap(), [dir.path()]);
+        for wrong in ["file", "none", "../x"] {
+            let error = host_paths(&[dir.path().join(wrong)]).unwrap_err();
+            assert!(error.message.contains("--allow-host-path") && !error.hints.is_empty(), "{wrong}");
+        }
     }
 }

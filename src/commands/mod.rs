@@ -8,6 +8,7 @@ use crate::printer::Printer;
 pub(crate) mod agent;
 pub(crate) mod cluster;
 pub(crate) mod completions;
+pub(crate) mod group;
 pub(crate) mod node;
 pub(crate) mod service;
 pub(crate) mod task;
@@ -19,6 +20,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Up(args) => up::run(ui, args),
         Command::Agent(args) => agent::run(args),
         Command::Service(args) => service::run(ui, args),
+        Command::Group(args) => group::run(ui, args),
         Command::Task(args) => task::run(ui, args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),

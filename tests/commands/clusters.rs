@@ -101,7 +101,9 @@ fn a_cluster_that_is_not_there_or_does_not_answer_ends_with_4() {
 fn help_has_examples() {
     let cluster = Cluster::start([]);
     for (group, commands) in [
-        ("service", "list show create update scale restart rollback logs wait remove"),
+        ("service", "list show create update edit scale suspend restart rollback versions diff"),
+        ("service", "deployments stop-deployment logs wait remove"),
+        ("group", "list show create update scale versions rollback wait remove"),
         ("task", "list logs files kill"),
         ("node", "list show"),
         ("cluster", "status list add use remove"),

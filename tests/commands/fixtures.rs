@@ -49,3 +49,13 @@ pub(super) fn definition(text: &str) -> (tempfile::TempDir, String) {
     let path = path.display().to_string();
     (folder, path)
 }
+
+/// A directory with these files in it.
+#[expect(clippy::unwrap_used, reason = "a test fails where it cannot write")]
+pub(super) fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}

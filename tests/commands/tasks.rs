@@ -37,6 +37,62 @@ fn following_a_service_finds_new_instances_and_ends_with_ctrl_c() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
+#[test]
+fn following_a_group_names_each_line_in_a_colour_of_its_instance_and_survives_an_agent_that_is_away() {
+    let mut web = app(1, 1);
+    web["id"] = json!("/shop/web");
+    let task = |id: &str, state: &str| {
+        let mut task = tasks()["tasks"][0].clone();
+        task["id"] = json!(id.replace("X", "-9f0e-4d0b-8a43-0b6c3a0d1e2f._app.1"));
+        task["state"] = json!(state);
+        task
+    };
+    let (old, first) = (
+        task("shop_web.instance-00000000X", "TASK_FAILED"),
+        task("shop_web.instance-3f0c8a52X", "TASK_RUNNING"),
+    );
+    // One that was over long ago is not read; one that came and ended meanwhile is.
+    let mut short = task("shop_db.instance-77777777X", "TASK_FAILED");
+    short["slave_id"] = json!("S1");
+    let other = task("db.instance-11111111X", "TASK_RUNNING");
+    let read = "GET /agent/S0/files/read";
+    let away = || (read, Answer::Json(502, json!({"message": "the agent is away"})));
+    let cluster = Cluster::start([
+        ("GET /v2/apps", ok(json!({"apps": [web]}))),
+        ("GET /tasks", ok(json!({"tasks": [old, first, other]}))),
+        ("GET /tasks", ok(json!({"tasks": [old, first, other, short]}))),
+        // The first reading fails with all its repetitions.
+        away(),
+        away(),
+        away(),
+        (read, ok(json!({"data": "", "offset": 4}))),
+        (read, ok(json!({"data": "one\n", "offset": 0}))),
+        (read, ok(json!({"data": "", "offset": 4}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "", "offset": 4}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "two\n", "offset": 0}))),
+        ("GET /agent/S1/files/read", ok(json!({"data": "", "offset": 4}))),
+    ]);
+    let mut command = cluster.command(&["service", "logs", "/shop", "-f", "--color", "always"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let (colour, rest) = line.trim_end().split_once('m').unwrap();
+        assert!(colour.starts_with("\u{1b}["), "{line:?}");
+        lines.push(rest.replace("\u{1b}[0m", ""));
+    }
+    lines.sort();
+    assert_eq!(lines, ["shop_db.77777777 two", "shop_web.3f0c8a52 one"]);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT)
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130));
+    assert!(stderr.contains("shop_web.3f0c8a52 cannot be read at the moment: the agent is away"), "{stderr}");
+}
+
 /// Answers of the files interface for a text that is read once.
 fn file(text: &str) -> [(&'static str, Answer); 2] {
     let read = "GET /agent/S0/files/read";

@@ -19,7 +19,10 @@ fn a_service_is_shown_with_why_it_waits() {
     let cluster =
         Cluster::start([("GET /v2/apps/web", ok(json!({"app": web}))), ("GET /v2/queue", ok(queue))]);
     let (code, stdout, stderr) = cluster.run(&["service", "show", "web"]);
-    assert!(code == 0 && stdout.contains("3 of 3 offers had too few cpus (it wants 64)"), "{stdout}{stderr}");
+    assert!(
+        code == 0 && stdout.contains("1 instance waits: 3 of 3 offers lack cpus (64 wanted)"),
+        "{stdout}{stderr}"
+    );
 }
 
 #[test]
@@ -112,7 +115,7 @@ fn a_wait_that_is_too_long_says_why_and_how_to_look_further() {
       caused by: its standard error ends with
         no such file: \u{1b}[31mconfig
         bye
-      caused by: 1 instance to be started in 5 s, after failures
+      caused by: 1 instance starts again in 5 s, since the last ones ended too soon
     hint: deployment d0000000-0000-4000-8000-000000000001 goes on; `clusterctl service wait /web` waits for it again
     hint: `clusterctl service show /web` and `clusterctl service logs /web --stderr` say more
     hint: `clusterctl service remove /web` takes the change back

@@ -108,8 +108,82 @@ fn play(stage: &Stage, ports: &str) {
 
     // Removed.
     cluster.run(&["service", "remove", "/shop/web", "-y"]);
-    assert_eq!(cluster.json(&["service", "list", "-o", "json"])["apps"].as_array().unwrap().len(), 0);
+    assert_eq!(apps(&cluster), 0);
+
+    let cluster = change_a_group(stage, ports, cluster);
     cluster.stop();
+}
+
+/// How many services there are.
+fn apps(cluster: &Cluster<'_>) -> usize {
+    cluster.json(&["service", "list", "-o", "json"])["apps"].as_array().unwrap().len()
+}
+
+/// Services that need each other: created in order, changed, put back, caught in the middle of a change, scaled, removed.
+fn change_a_group<'s>(stage: &'s Stage, ports: &str, cluster: Cluster<'s>) -> Cluster<'s> {
+    // Created: what is depended on is healthy before what depends on it is launched.
+    cluster.run_with(&["group", "create", "-f", "-"], &store(stage));
+    let task = |cluster: &Cluster<'_>, service: &str| {
+        cluster.json(&["service", "show", service, "-o", "json"])["app"]["tasks"][0].clone()
+    };
+    let (db, web) = (task(&cluster, "/store/data/db"), task(&cluster, "/store/web"));
+    let at = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    assert!(
+        at(&db["healthCheckResults"][0]["firstSuccess"]) <= at(&web["stagedAt"]),
+        "started before what it depends on was healthy: {db} {web}"
+    );
+
+    // Changed, looked at, and put back.
+    cluster.run(&["service", "update", "/store/web", "--set", "env.LEVEL=debug"]);
+    assert_ne!(task(&cluster, "/store/web")["id"], web["id"], "a changed service has new instances");
+    assert_eq!(task(&cluster, "/store/data/db")["id"], db["id"], "nothing of it was changed");
+    let versions = cluster.json(&["service", "versions", "/store/web", "-o", "json"]);
+    assert_eq!(versions["versions"].as_array().unwrap().len(), 2, "{versions}");
+    cluster.run(&["service", "rollback", "/store/web"]);
+    let app = cluster.json(&["service", "show", "/store/web", "-o", "json"]);
+    assert!(app["app"]["env"]["LEVEL"].is_null(), "{app}");
+
+    // A change that finds no place says why it waits; undone, all is as it was.
+    cluster.run(&["service", "update", "/store/web", "--set", "cpus=1000", "--no-wait"]);
+    cluster.until("offers were turned away", |cluster| {
+        cluster.run(&["service", "deployments"]).contains("1000")
+    });
+    let serving = cluster.running("/store/web");
+    cluster.run(&["service", "stop-deployment", "/store/web", "-y"]);
+    assert_eq!(cluster.running("/store/web"), serving, "never below its minimum health capacity of 1");
+
+    // The cluster killed in the middle of a change: the next one finishes it.
+    cluster.run(&["service", "restart", "/store/web", "--no-wait"]);
+    cluster.kill();
+    let cluster = Cluster::up(stage, 2, ports);
+    cluster.run(&["service", "wait", "/store/web"]);
+    let after = cluster.running("/store/web");
+    assert!(after.len() == 1 && after != serving, "{serving:?} {after:?}");
+
+    // Scaled and removed as one.
+    cluster.run(&["group", "scale", "/store", "2"]);
+    assert_eq!((cluster.running("/store/data/db").len(), cluster.running("/store/web").len()), (2, 2));
+    cluster.run(&["group", "remove", "/store", "-y"]);
+    assert_eq!(apps(&cluster), 0);
+    cluster
+}
+
+/// A group: its `web` depends on a group in it, of which the `db` takes a moment to be healthy.
+fn store(stage: &Stage) -> String {
+    let serve = format!("exec {} --exact helper_serve --ignored --nocapture", stage.path("server").display());
+    let service = |id: &str, cmd: String| {
+        serde_json::json!({
+            "id": id, "cmd": cmd, "cpus": 0.1, "mem": 64,
+            "healthChecks": [{
+                "protocol": "HTTP", "path": "/health", "portIndex": 0,
+                "gracePeriodSeconds": 30, "intervalSeconds": 1, "delaySeconds": 0, "timeoutSeconds": 5
+            }],
+        })
+    };
+    let mut web = service("web", serve.clone());
+    web["dependencies"] = serde_json::json!(["/store/data"]);
+    let db = service("db", format!("sleep 0.5; {serve}"));
+    serde_json::json!({"id": "/store", "groups": [{"id": "data", "apps": [db]}], "apps": [web]}).to_string()
 }
 
 #[test]

@@ -154,6 +154,7 @@ impl Bench<'_> {
             logs: Logs { dir, max_bytes: 1 << 20, keep: 1 },
             grace_ms: 1000,
             namespaces: Namespaces { pid: namespaces, mount: namespaces },
+            mounts: vec![],
             no_new_privileges: true,
         })
     }

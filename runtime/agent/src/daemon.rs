@@ -27,6 +27,7 @@ mod run;
 mod shims;
 mod signals;
 mod view;
+mod volumes;
 mod worker;
 
 use std::io;
@@ -82,6 +83,8 @@ pub struct Options {
     pub grace: Duration,
     /// Most processes and threads of a task, where control groups can hold it to that.
     pub pids: u64,
+    /// Directories of this host that tasks may have as volumes; absolute.
+    pub host_paths: Vec<PathBuf>,
     /// Whether SIGTERM and SIGINT end the agent; its tasks stay.
     pub signals: bool,
 }
@@ -106,6 +109,7 @@ impl Options {
             isolation: Isolation::default(),
             grace: Duration::from_secs(5),
             pids: 8192,
+            host_paths: Vec::new(),
             signals: true,
         }
     }

@@ -42,6 +42,9 @@ pub struct Spec {
     /// Namespaces of its own.
     #[serde(default)]
     pub namespaces: Namespaces,
+    /// What of the host it sees elsewhere; only with a mount namespace of its own.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
     /// Whether set-user-id programs stay without effect; so they do when nothing is said.
     #[serde(default = "yes")]
     pub no_new_privileges: bool,
@@ -130,6 +133,20 @@ pub struct Namespaces {
     pub pid: bool,
     /// Mounts, which follow the machine's but do not show there. Implied by `pid`, for its `/proc`.
     pub mount: bool,
+}
+
+/// Something of the host that a task sees at another place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// A directory that the operator allows; absolute.
+    pub root: PathBuf,
+    /// What of it, by its path within, which no link leads out of. Empty: all of it.
+    pub source: PathBuf,
+    /// Where: within the working directory, made if it is not there, or absolute, and then there already.
+    pub target: PathBuf,
+    /// Whether it cannot be written to.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// That a task was started. Written by the shim before the task's program runs.
@@ -239,6 +256,7 @@ mod tests {
             logs: Logs { dir: "/sandbox".into(), max_bytes: 1 << 20, keep: 1 },
             grace_ms: 3000,
             namespaces: Namespaces::default(),
+            mounts: vec![],
             no_new_privileges: true,
         }
     }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use agent::proc::Identity;
 use api::link::wire::agent_message;
-use api::mesos::{Check, CheckAddress, CheckKind, CommandLine, Reason, TaskState};
+use api::mesos::{
+    Check, CheckAddress, CheckKind, CommandLine, HealthReport, Purpose, Reason, Response, Sight, TaskState,
+    Volume,
+};
 use cluster::{Agent, Master, check, in_sandbox, is_up, task, work_dir};
 
 #[test]
@@ -277,4 +280,193 @@ async fn the_end_of_the_lifeline_leaves_tasks_and_stop_ends_them_without_a_maste
     for task in &before {
         assert!(!runs(task), "{task:?} still runs");
     }
+}
+
+/// A server that answers `/ready` as it is told, and counts the questions.
+#[cfg(test)]
+struct Server {
+    port: u16,
+    asked: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    ready: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+#[cfg(test)]
+impl Server {
+    async fn start() -> Self {
+        use std::sync::atomic::Ordering::SeqCst;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asked, ready) = (
+            std::sync::Arc::<std::sync::atomic::AtomicUsize>::default(),
+            std::sync::Arc::<std::sync::atomic::AtomicBool>::default(),
+        );
+        let (count, is_ready) = (asked.clone(), ready.clone());
+        let answer = move || {
+            let ready = is_ready.load(SeqCst);
+            count.fetch_add(1, SeqCst);
+            async move {
+                let status = if ready { 201 } else { 503 };
+                let body = if ready { "x".repeat(100_000) } else { "wait".to_owned() };
+                (axum::http::StatusCode::from_u16(status).unwrap(), body)
+            }
+        };
+        let router = axum::Router::new().route("/ready", axum::routing::get(answer));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { port, asked, ready, serving }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn check(&self, purpose: Purpose) -> Check {
+        let kind = CheckKind::Http {
+            address: CheckAddress::Loopback,
+            port: self.port,
+            path: "/ready".into(),
+            tls: false,
+            ignore_1xx: false,
+        };
+        Check { purpose, ..check(kind, None) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// The next report that is as wanted.
+#[cfg(test)]
+async fn report(session: &mut cluster::Session, wanted: impl Fn(&HealthReport) -> bool) -> HealthReport {
+    loop {
+        match session.hear().await {
+            agent_message::Body::Health(report) => {
+                let report = api::link::health_from_wire(&cluster::AGENT.into(), report).unwrap();
+                if wanted(&report) {
+                    return report;
+                }
+            }
+            agent_message::Body::Update(update) => {
+                let status = api::link::status_from_wire(update.status.unwrap()).unwrap();
+                if status.uuid.is_some() {
+                    session.acknowledge(&status).await;
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_looked_at_across_agents_until_it_is_there_and_never_after() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let server = Server::start().await;
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let mut task = task("t", SLEEP);
+    task.checks = vec![server.check(Purpose::Readiness { statuses: vec![200, 201], keep_response: true })];
+    session.launch(&task).await;
+    let first = report(&mut session, |_| true).await;
+    let response = |status, body: &str| Response {
+        status,
+        content_type: "text/plain; charset=utf-8".into(),
+        body: body.into(),
+    };
+    assert_eq!((first.alive, first.sight), (false, Some(Sight::Response(response(503, "wait")))));
+
+    // The next agent asks on, whoever was killed in the middle of it.
+    agent.kill().await;
+    let before = server.asked();
+    agent = Agent::start(dir.path(), &master, None);
+    (session, _) = master.admitted(1).await;
+    assert!(!report(&mut session, |_| true).await.alive);
+    assert!(server.asked() > before);
+
+    server.ready.store(true, std::sync::atomic::Ordering::SeqCst);
+    let ready = report(&mut session, |report| report.alive).await;
+    let kept = "x".repeat(4096);
+    assert_eq!(ready.sight, Some(Sight::Response(response(201, &kept))));
+
+    // The one after that knows the answer, and says it with its registration.
+    agent.kill().await;
+    let before = server.asked();
+    agent = Agent::start(dir.path(), &master, None);
+    let (_session, register) = master.admitted(1).await;
+    let said = register.tasks[0].health.clone().pop().unwrap();
+    let said = api::link::health_from_wire(&cluster::AGENT.into(), said).unwrap();
+    assert_eq!((said.alive, said.sight), (true, ready.sight));
+    agent.tell("stop").await;
+    agent.wait().await;
+    assert_eq!(server.asked(), before);
+}
+
+#[tokio::test]
+async fn informational_checks_tell_what_they_see_and_end_nothing() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let server = Server::start().await;
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let inform = |kind| Check { purpose: Purpose::Information, ..check(kind, None) };
+    let mut task = task("t", "touch ok; echo $$ > pid.new; mv pid.new pid; exec sleep 1000");
+    task.checks = vec![
+        server.check(Purpose::Information),
+        inform(CheckKind::Tcp { address: CheckAddress::Loopback, port: server.port }),
+        Check {
+            delay: Duration::from_millis(200),
+            ..inform(CheckKind::Command(CommandLine::Shell("test -e ok || exit 3".into())))
+        },
+    ];
+    session.launch(&task).await;
+    // Each is told once, in an order that nobody knows.
+    let mut left = vec![Sight::Status(503), Sight::Connected(true), Sight::Exit(0)];
+    while !left.is_empty() {
+        let seen = report(&mut session, |_| true).await;
+        left.retain(|sight| seen.sight.as_ref() != Some(sight));
+    }
+    std::fs::remove_file(in_sandbox(dir.path(), "t", "ok")).unwrap();
+    let bad = report(&mut session, |report| report.sight == Some(Sight::Exit(3))).await;
+    assert!(bad.last_failure_cause.unwrap().contains("status 3"));
+    let task = identity(dir.path(), "t");
+    assert!(runs(&task));
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+/// A volume of the directory that the tests' agents allow.
+#[cfg(test)]
+fn volume(work_dir: &std::path::Path, at: &str, inside: &str, read_only: bool) -> Volume {
+    let host_path = work_dir.join("allowed").join(inside).to_str().unwrap().to_owned();
+    Volume { container_path: at.into(), host_path, read_only }
+}
+
+#[tokio::test]
+async fn without_mounts_a_volume_is_a_link_and_what_that_cannot_be_is_said() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    std::fs::create_dir_all(dir.path().join("allowed/data")).unwrap();
+    std::os::unix::fs::symlink("/etc", dir.path().join("allowed/away")).unwrap();
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let mut good = task("good", "echo said > in/deep/file");
+    good.volumes = vec![volume(dir.path(), "in/deep", "data", false)];
+    session.launch(&good).await;
+    session.until("good", TaskState::Finished).await;
+    assert_eq!(std::fs::read_to_string(dir.path().join("allowed/data/file")).unwrap(), "said\n");
+    let elsewhere = Volume { container_path: "d".into(), host_path: "/etc".into(), read_only: false };
+    for (id, volume, why) in [
+        ("ro", volume(dir.path(), "d", "data", true), "make the mode RW"),
+        ("abs", volume(dir.path(), "/mnt", "data", false), "the containerPath relative"),
+        ("none", volume(dir.path(), "d", "none", false), "No such file"),
+        ("away", volume(dir.path(), "d", "away", false), "leads out of what is allowed"),
+        ("not", elsewhere, "--allow-host-path"),
+    ] {
+        session.launch(&api::mesos::TaskInfo { volumes: vec![volume], ..task(id, "true") }).await;
+        let end = session.until(id, TaskState::Failed).await;
+        assert_eq!(end.reason, Some(Reason::ContainerLaunchFailed), "{id}");
+        assert!(end.message.as_ref().unwrap().contains(why), "{end:?}");
+    }
+    agent.tell("stop").await;
+    agent.wait().await;
 }

@@ -6,7 +6,7 @@ mod cluster;
 use std::time::Duration;
 
 use agent::cgroup::{Group, Layout};
-use api::mesos::{Check, CheckKind, CommandLine, Reason, TaskState};
+use api::mesos::{Check, CheckKind, CommandLine, Reason, TaskInfo, TaskState, Volume};
 use cluster::{Agent, Master, check, in_sandbox, is_up, task, work_dir};
 
 #[test]
@@ -149,6 +149,143 @@ async fn an_adopted_task_is_killed_with_all_it_started() {
     session.kill("t", Some(100)).await;
     session.until("t", TaskState::Killed).await;
     assert_eq!(parent.tasks(), [""; 0]);
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+/// A directory that a test made for itself below `/mnt`, since an absolute place must be there.
+struct Place(std::path::PathBuf);
+
+#[cfg(test)]
+impl Place {
+    fn make(name: &str) -> Self {
+        let path = std::path::PathBuf::from(format!("/mnt/clusterctl-test-{}-{name}", std::process::id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn volumes_are_mounted_where_they_are_asked_for_and_nobody_else_sees_them() {
+    let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("volumes"));
+    let data = dir.path().join("allowed/data");
+    std::fs::create_dir_all(data.join("deep")).unwrap();
+    for (name, text) in [("file", "of the host"), ("deep/mark", "deep")] {
+        std::fs::write(data.join(name), text).unwrap();
+    }
+    let nobody = std::os::unix::fs::chown(data.join("deep"), Some(65534), Some(65534));
+    nobody.unwrap();
+    let place = Place::make("volumes");
+    let mut agent = Agent::start(dir.path(), &master, Some(&parent.0));
+    let (mut session, _) = master.admitted(1).await;
+    let volume = |at: &str, inside: &str, read_only| Volume {
+        container_path: at.into(),
+        host_path: dir.path().join("allowed").join(inside).to_str().unwrap().into(),
+        read_only,
+    };
+    let absolute = place.0.to_str().unwrap();
+    let line = format!(
+        "cat in/ro/file one; cat {absolute}/mark; echo no > in/ro/deep/new || echo closed; echo out > {absolute}/new; \
+         id -u; (umount in/ro || umount -l in/ro) 2>/dev/null || echo stays; echo $$ > pid.new; mv pid.new pid; exec sleep 1000"
+    );
+    let mut t = task("t", &line);
+    t.command.user = Some("nobody".into());
+    t.volumes = vec![
+        volume("in/ro", "data", true),
+        volume("one", "data/file", true),
+        volume(absolute, "data/deep", false),
+    ];
+    session.launch(&t).await;
+    session.until("t", TaskState::Running).await;
+    is_up(dir.path(), "t").await;
+    let stdout = in_sandbox(dir.path(), "t", "stdout");
+    let said = || std::fs::read_to_string(&stdout).unwrap_or_default();
+    let expected = "of the hostof the hostdeepclosed\n65534\nstays\n";
+    cluster::soon("its output", async {
+        while said() != expected {
+            assert!(expected.starts_with(&said()), "{:?}", said());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(std::fs::read_to_string(data.join("deep/new")).unwrap(), "out\n");
+    // Whoever removes the sandbox here, also while it runs, finds empty places and nothing of the host.
+    let sandbox = in_sandbox(dir.path(), "t", "");
+    for empty in [sandbox.join("in/ro"), place.0.clone()] {
+        assert_eq!(std::fs::read_dir(&empty).unwrap().count(), 0, "{}", empty.display());
+    }
+    assert_eq!(std::fs::read_to_string(sandbox.join("one")).unwrap(), "");
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains("in/ro") && !mounts.contains(absolute));
+    session.kill("t", Some(100)).await;
+    session.until("t", TaskState::Killed).await;
+    std::fs::remove_dir_all(sandbox.canonicalize().unwrap()).unwrap();
+    assert_eq!(std::fs::read_to_string(data.join("file")).unwrap(), "of the host");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn a_read_only_volume_is_so_with_all_that_is_mounted_in_it() {
+    let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("submount"));
+    let below = dir.path().join("allowed/data/a disk");
+    std::fs::create_dir_all(&below).unwrap();
+    let mounted =
+        std::process::Command::new("mount").args(["-t", "tmpfs", "none"]).arg(&below).status().unwrap();
+    assert!(mounted.success());
+    std::fs::write(below.join("file"), "on the disk\n").unwrap();
+    let mut agent = Agent::start(dir.path(), &master, Some(&parent.0));
+    let (mut session, _) = master.admitted(1).await;
+    let mut t = task("t", "cat 'd/a disk/file'; echo no > 'd/a disk/new' || exit 7");
+    let host_path = dir.path().join("allowed/data").to_str().unwrap().into();
+    t.volumes = vec![Volume { container_path: "d".into(), host_path, read_only: true }];
+    session.launch(&t).await;
+    let end = session.until("t", TaskState::Failed).await;
+    let unmounted = std::process::Command::new("umount").arg(&below).status().unwrap();
+    assert!(unmounted.success());
+    assert_eq!(end.message.as_deref(), Some("Command exited with status 7"));
+    let said = std::fs::read_to_string(in_sandbox(dir.path(), "t", "stdout")).unwrap();
+    assert_eq!(said, "on the disk\n");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn a_volume_that_cannot_be_mounted_fails_its_task_and_says_why() {
+    let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("refused"));
+    let data = dir.path().join("allowed/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("file"), "x").unwrap();
+    std::os::unix::fs::symlink("/etc", data.join("away")).unwrap();
+    let link = std::env::temp_dir().join(format!("clusterctl-test-{}-root", std::process::id()));
+    std::os::unix::fs::symlink("/", &link).unwrap();
+    let mut agent = Agent::start(dir.path(), &master, Some(&parent.0));
+    let (mut session, _) = master.admitted(1).await;
+    for (id, at, inside, why) in [
+        ("none", "d", "none", "there is no such path on this host"),
+        ("away", "d", "data/away", "a link leads out of the directory that is allowed"),
+        ("place", "/no/such/place", "data", "an absolute containerPath must be there on the host"),
+        ("kind", "/mnt", "data/file", "the place for it is one"),
+        ("root", link.to_str().unwrap(), "data", "nothing can be mounted over / or in /proc"),
+        ("log", "stdout", "data", "the place for it is none"),
+    ] {
+        let host_path = dir.path().join("allowed").join(inside).to_str().unwrap().into();
+        let volumes = vec![Volume { container_path: at.into(), host_path, read_only: false }];
+        session.launch(&TaskInfo { volumes, ..task(id, "true") }).await;
+        let end = session.until(id, TaskState::Failed).await;
+        assert!(end.message.as_ref().unwrap().contains(why), "{id}: {end:?}");
+    }
+    std::fs::remove_file(link).unwrap();
+    assert_eq!(parent.tasks(), [""; 0], "nothing is left");
     agent.tell("stop").await;
     agent.wait().await;
 }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// From the first byte of a request to the end of its headers, and of an idle connection.
@@ -25,8 +26,25 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// After an accept that failed, as for want of file descriptors.
 const AFTER_A_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
+/// Ends a connection from within an answer, for a peer that does not take what it is sent. An extension of every request.
+#[derive(Clone, Debug, Default)]
+pub struct Hangup(Arc<Notify>);
+
+impl Hangup {
+    /// The connection shall end, whatever is under way on it.
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until that was asked for.
+    pub async fn asked(&self) {
+        self.0.notified().await;
+    }
+}
+
 /// Answers requests on at most so many connections (more wait in the kernel's queue) until `stop` says true or its sender is
-/// gone; then answers what is under way, and ends.
+/// gone; then answers what is under way, and ends. Every request carries its peer's address
+/// (`ConnectInfo<SocketAddr>`) and its connection's [`Hangup`].
 pub async fn serve<F, A>(listener: TcpListener, most: usize, mut stop: watch::Receiver<bool>, answer: F)
 where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
@@ -56,8 +74,8 @@ where
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             accepted = listener.accept() => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(AFTER_A_FAILED_ACCEPT).await;
@@ -67,7 +85,11 @@ where
         // A connection without it works, only later.
         let _ = stream.set_nodelay(true);
         let answer = answer.clone();
-        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+        let hangup = Hangup::default();
+        let within = hangup.clone();
+        let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(within.clone());
             let answering = answer(request.map(Body::new));
             async move { Ok::<_, Infallible>(answering.await) }
         });
@@ -78,6 +100,8 @@ where
             let ended = tokio::select! {
                 ended = connection.as_mut() => Some(ended),
                 _ = stop.wait_for(|stop| *stop) => None,
+                // Dropped with all that it has not sent.
+                () = hangup.asked() => Some(Ok(())),
             };
             let ended = match ended {
                 Some(ended) => ended,
@@ -134,6 +158,29 @@ mod tests {
         assert!(String::from_utf8_lossy(&answer[..read]).ends_with("/one"));
         stop.send_replace(true);
         serving.await.unwrap();
+        assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_knows_its_peer_and_can_end_its_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (_stop, stopped) = watch::channel(false);
+        let answer = |request: Request<Body>| async move {
+            let peer = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|peer| peer.0);
+            if request.uri().path() == "/end" {
+                request.extensions().get::<Hangup>().unwrap().ask();
+                std::future::pending::<()>().await;
+            }
+            Response::new(Body::from(peer.map(|peer| peer.to_string()).unwrap_or_default()))
+        };
+        tokio::spawn(serve(listener, 8, stopped, answer));
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let read = stream.read(&mut answer).await.unwrap();
+        let own = stream.local_addr().unwrap().to_string();
+        assert!(String::from_utf8_lossy(&answer[..read]).ends_with(&own));
+        stream.write_all(b"GET /end HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         assert_eq!(stream.read(&mut answer).await.unwrap_or(0), 0);
     }
 

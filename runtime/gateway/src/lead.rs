@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::server::{guard, serve};
-use axum::body::Body;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
-use axum::http::{Request, Response, StatusCode, Uri};
-use axum::response::IntoResponse;
-use axum::{Json, Router};
+use api::server::serve;
+use axum::Router;
+use axum::http::HeaderValue;
 use master::Master;
 use services::Services;
 use store::{Candidate, EmbeddedStore, Prefix, Store, StoreError};
@@ -19,12 +16,9 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tower::{ServiceBuilder, ServiceExt as _};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::artifacts::Artifacts;
-use crate::route::{Room, room};
+use crate::door::Door;
 
 /// Each agent has one, and clients have theirs. More wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 65_536;
@@ -33,8 +27,8 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
 /// A part that was told to end and has not is ended.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
-/// A body of which nothing comes for so long is given up.
-const BODY_IDLE: Duration = Duration::from_secs(30);
+/// From the answer that the leader steps down to its doing so.
+const BEFORE_ABDICATION: Duration = Duration::from_millis(500);
 
 /// What a master is started with.
 #[derive(Debug, Clone)]
@@ -66,6 +60,11 @@ impl Options {
             services: services::Options::new(&advertised),
             advertised,
         }
+    }
+
+    /// Tasks may have what is in these directories of agents' hosts; `links_only` where agents have no root.
+    pub fn host_paths(&mut self, allowed: Vec<PathBuf>, links_only: bool) {
+        self.services.host_paths = services::HostPaths { allowed, links_only };
     }
 }
 
@@ -104,11 +103,20 @@ struct Reign {
 
 /// What requests need of it.
 #[derive(Clone)]
-struct Rooms {
-    link: Router,
-    master: Router,
-    services: Router,
-    figures: Master,
+pub(crate) struct Rooms {
+    pub(crate) link: Router,
+    pub(crate) master: Router,
+    pub(crate) services: Router,
+    pub(crate) of_master: Master,
+    pub(crate) of_services: Services,
+}
+
+/// Why a reign is over.
+enum Over {
+    /// A part of it ended, as it does when the store fails it.
+    Failed(String),
+    /// A client asked the leader to step down.
+    Abdicated,
 }
 
 impl Reign {
@@ -159,15 +167,22 @@ impl Reign {
             link: self.master.link(),
             master: self.master.router(),
             services: self.services.router(),
-            figures: self.master.clone(),
+            of_master: self.master.clone(),
+            of_services: self.services.clone(),
         }
     }
 
-    /// Until master or services end, which they do when the store fails them.
-    async fn ended(&mut self) -> String {
+    /// Until master or services end, which they do when the store fails them, or until a client wants another leader.
+    async fn over(&mut self) -> Over {
+        let abdicated = async {
+            self.services.abdicated().await;
+            // Time for the answer.
+            tokio::time::sleep(BEFORE_ABDICATION).await;
+        };
         tokio::select! {
-            ended = over(&mut self.master_ended) => format!("the master ended: {ended}"),
-            ended = over(&mut self.services_ended) => format!("the services ended: {ended}"),
+            ended = over(&mut self.master_ended) => Over::Failed(format!("the master ended: {ended}")),
+            ended = over(&mut self.services_ended) => Over::Failed(format!("the services ended: {ended}")),
+            () = abdicated => Over::Abdicated,
         }
     }
 
@@ -254,7 +269,7 @@ impl Gateway {
         let (rooms, seen) = watch::channel(Some(reign.rooms()));
         let (stop, stopped) = watch::channel(false);
         let leader = HeaderValue::from_str(&format!("http://{}", options.advertised)).ok();
-        let door = Door { rooms: seen.clone(), artifacts, leader };
+        let door = Door::new(seen.clone(), artifacts, leader);
         let serving = tokio::spawn(serve(listener, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }
@@ -301,7 +316,7 @@ impl Gateway {
 
 async fn registered(mut rooms: watch::Receiver<Option<Rooms>>, wanted: usize) {
     loop {
-        let master = rooms.borrow_and_update().as_ref().map(|rooms| rooms.figures.clone());
+        let master = rooms.borrow_and_update().as_ref().map(|rooms| rooms.of_master.clone());
         if let Some(master) = master {
             let active = |view: &Arc<master::view::View>| {
                 view.agents.values().filter(|agent| agent.state == master::core::AgentState::Active).count()
@@ -328,8 +343,11 @@ async fn lead(
     loop {
         let order = tokio::select! {
             order = orders.recv() => order.unwrap_or(Order::Stop),
-            why = reign.ended() => {
-                tracing::error!("{why}; starting again from the store");
+            over = reign.over() => {
+                match over {
+                    Over::Failed(why) => tracing::error!("{why}; starting again from the store"),
+                    Over::Abdicated => tracing::info!("stepping down, and standing for election again"),
+                }
                 rooms.send_replace(None);
                 if let Err(error) = reign.end().await {
                     tracing::error!(%error, "the store did not close in order");
@@ -379,82 +397,4 @@ async fn again(options: &Options, orders: &mut mpsc::Receiver<Order>, frozen: &m
         }
         pause = (pause * 2).min(LAST_RETRY);
     }
-}
-
-/// The way from a request to the room that answers it.
-#[derive(Clone)]
-struct Door {
-    rooms: watch::Receiver<Option<Rooms>>,
-    artifacts: Router,
-    leader: Option<HeaderValue>,
-}
-
-impl Door {
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        if let Err(refusal) = guard::check(request.uri(), request.headers(), &[]) {
-            return message(refusal.status, &refusal.message);
-        }
-        let (room, path) = room(request.uri().path());
-        let rooms = self.rooms.borrow().clone();
-        let Some(rooms) = rooms else {
-            return message(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the store does not answer; this master tries again",
-            );
-        };
-        let request = match with_path(request, &path) {
-            Ok(request) => request,
-            Err(response) => return *response,
-        };
-        let mut response = match room {
-            // A stream for life, with its own way to find out that the other end is gone.
-            Room::Link => rooms.link.oneshot(request).await.into_response(),
-            Room::Services => bounded(rooms.services).oneshot(request).await.into_response(),
-            Room::Master => bounded(rooms.master).oneshot(request).await.into_response(),
-            Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
-            Room::Metrics => figures(&rooms),
-            Room::Root => (StatusCode::FOUND, [(LOCATION, "/ui/")]).into_response(),
-        };
-        if room == Room::Services
-            && let Some(leader) = &self.leader
-        {
-            response.headers_mut().insert("x-marathon-leader", leader.clone());
-        }
-        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-        response
-    }
-}
-
-/// A room in which a handler that panics answers 500, and a body that stops coming is given up.
-fn bounded(
-    room: Router,
-) -> impl tower::Service<Request<Body>, Response = impl IntoResponse, Error = std::convert::Infallible, Future: Send>
-{
-    ServiceBuilder::new()
-        .layer(CatchPanicLayer::new())
-        .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
-        .service(tower::service_fn(move |request: Request<tower_http::timeout::TimeoutBody<Body>>| {
-            room.clone().oneshot(request.map(Body::new))
-        }))
-}
-
-fn with_path(mut request: Request<Body>, path: &str) -> Result<Request<Body>, Box<Response<Body>>> {
-    if request.uri().path() != path {
-        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
-        match format!("{path}{query}").parse::<Uri>() {
-            Ok(uri) => *request.uri_mut() = uri,
-            Err(error) => return Err(Box::new(message(StatusCode::BAD_REQUEST, &error.to_string()))),
-        }
-    }
-    Ok(request)
-}
-
-/// `/metrics`: Prometheus' text.
-fn figures(rooms: &Rooms) -> Response<Body> {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(CONTENT_TYPE, kind)], rooms.figures.prometheus()).into_response()
-}
-
-fn message(status: StatusCode, text: &str) -> Response<Body> {
-    (status, Json(serde_json::json!({ "message": text }))).into_response()
 }

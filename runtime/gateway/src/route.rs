@@ -13,8 +13,12 @@ pub enum Room {
     Artifacts,
     /// Figures, in the form that the request prefers.
     Metrics,
+    /// Figures as Prometheus reads them.
+    Prometheus,
     /// The address without a path.
     Root,
+    /// Where Marathon has its web interface.
+    Ui,
 }
 
 /// The room and the path below it, for a request's path. Repeated slashes at the front count as one; DC/OS' prefixes are
@@ -30,21 +34,36 @@ pub fn room(path: &str) -> (Room, String) {
         Some(rest) if rest.starts_with('/') => Some(rest.to_owned()),
         _ => None,
     };
-    if let Some(rest) = below("/service/marathon") {
-        return (Room::Services, rest);
+    // Two names of the same: the second is the older one.
+    if let Some(rest) = below("/service/marathon").or_else(|| below("/marathon")) {
+        let rest = format!("/{}", rest.trim_start_matches('/'));
+        return (beside_v2(&rest).unwrap_or(Room::Services), rest);
     }
     if let Some(rest) = below("/mesos") {
         return (Room::Master, rest);
     }
+    if let Some(room) = beside_v2(&path) {
+        return (room, path);
+    }
     let room = match path.as_str() {
-        "/" => Room::Root,
-        "/metrics" => Room::Metrics,
         "/ping" => Room::Services,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
         _ => Room::Master,
     };
     (room, path)
+}
+
+/// What Marathon has beside its interface proper.
+fn beside_v2(path: &str) -> Option<Room> {
+    match path {
+        "/" => Some(Room::Root),
+        "/metrics" => Some(Room::Metrics),
+        "/metrics/prometheus" => Some(Room::Prometheus),
+        "/ui" => Some(Room::Ui),
+        path if path.starts_with("/ui/") => Some(Room::Ui),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +87,15 @@ mod tests {
             ("/clusterctl/v1/cluster", Room::Master, "/clusterctl/v1/cluster"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
             ("/metrics", Room::Metrics, "/metrics"),
+            ("/metrics/prometheus", Room::Prometheus, "/metrics/prometheus"),
+            ("/ui", Room::Ui, "/ui"),
+            ("/ui/", Room::Ui, "/ui/"),
+            ("/uix", Room::Master, "/uix"),
+            ("/marathon/v2/apps", Room::Services, "/v2/apps"),
+            ("/marathonx", Room::Master, "/marathonx"),
+            ("/service/marathon", Room::Root, "/"),
+            ("/service/marathon/metrics", Room::Metrics, "/metrics"),
+            ("/service/marathon//v2/apps//web", Room::Services, "/v2/apps//web"),
             ("/metrics/snapshot", Room::Master, "/metrics/snapshot"),
             ("/clusterctl.link.v1.Link/Connect", Room::Link, "/clusterctl.link.v1.Link/Connect"),
         ];

@@ -39,12 +39,17 @@ struct Door {
 
 impl Door {
     async fn open(dir: &Path) -> Result<Self, GatewayError> {
+        Self::open_with(dir, |_| {}).await
+    }
+
+    async fn open_with(dir: &Path, set: impl FnOnce(&mut Options)) -> Result<Self, GatewayError> {
         let client = client();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let disk = Arc::new(Disk::default());
         let mut options = Options::one_machine(dir, address, client.clone());
         options.storage.hook = Some(disk.clone());
+        set(&mut options);
         let gateway = Gateway::start(listener, options).await?;
         Ok(Self { gateway, url: format!("http://{address}"), client, disk })
     }
@@ -93,12 +98,28 @@ async fn every_room_answers_and_strangers_stay_out() {
     }
     let figures = door.get("/metrics").await;
     assert!(figures.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
-    assert!(figures.text().await.unwrap().contains("# TYPE"));
+    let figures = figures.text().await.unwrap();
+    assert!(figures.contains("# TYPE marathon_apps_active_gauge gauge"), "{figures}");
+    assert!(figures.contains("# TYPE clusterctl_master_agents gauge"), "{figures}");
+    assert_eq!(door.get("/metrics/prometheus").await.status(), 200);
+    let json = [("accept", "application/json")];
+    let figures = door.ask(Method::GET, "/metrics", &json, None).await.json::<Value>().await.unwrap();
+    for key in ["version", "counters", "gauges", "histograms", "meters", "timers"] {
+        assert!(figures.get(key).is_some(), "{key}: {figures}");
+    }
+    assert_eq!(figures["gauges"]["marathon.apps.active.gauge"]["value"], 0.0);
     let root = door.get("/").await;
     assert_eq!((root.status().as_u16(), root.headers()["location"].to_str().unwrap()), (302, "/ui/"));
+    let prefixed = door.get("/service/marathon/").await;
+    assert_eq!(prefixed.headers()["location"], "/service/marathon/ui/");
+    assert!(door.get("/ui/").await.text().await.unwrap().contains("/v2/apps"));
     for path in ["/nothing", "/v2/nothing", "/clusterctl/v1/nothing"] {
-        assert_eq!(door.get(path).await.status(), 404, "{path}");
+        let answer = door.get(path).await;
+        assert_eq!(answer.status(), 404, "{path}");
+        assert!(answer.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains(path));
     }
+    let posted = door.ask(Method::POST, "/metrics", &[], None).await;
+    assert_eq!((posted.status().as_u16(), posted.headers()["allow"].to_str().unwrap()), (405, "GET, HEAD"));
     let cluster = door.get("/clusterctl/v1/cluster").await.json::<Value>().await.unwrap();
     assert_eq!(cluster["leader"], door.url.strip_prefix("http://").unwrap());
 
@@ -141,6 +162,73 @@ async fn a_store_that_fails_is_opened_again_and_has_what_was_acknowledged() {
     for id in ["/before", "/after"] {
         assert_eq!(door.get(&format!("/v2/apps{id}")).await.status(), 200, "{id}");
     }
+    door.gateway.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_steps_down_when_asked_and_another_reign_has_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let door = Door::open(dir.path()).await.unwrap();
+    assert_eq!(door.create("/before").await, 201);
+    let accept = [("accept", "text/event-stream")];
+    let mut events = door.ask(Method::GET, "/v2/events", &accept, None).await;
+    let attached = events.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&attached).contains("\"remoteAddress\":\"127.0.0.1\""), "{attached:?}");
+    let reign =
+        async || door.get("/clusterctl/v1/cluster").await.json::<Value>().await.unwrap()["epoch"].clone();
+    let first = reign().await;
+
+    let abdicated = door.ask(Method::DELETE, "/v2/leader", &[], None).await;
+    assert_eq!(abdicated.status(), 200);
+    assert_eq!(abdicated.json::<Value>().await.unwrap(), json!({"message": "Leadership abdicated"}));
+    // The end of the stream is the end of the reign.
+    while events.chunk().await.unwrap().is_some() {}
+    // A request for the leader waits for the next one; one that the old reign had in its hands is told to come again.
+    while door.create("/after").await != 201 {}
+    assert_ne!(reign().await, first);
+    for id in ["/before", "/after"] {
+        assert_eq!(door.get(&format!("/v2/apps{id}")).await.status(), 200, "{id}");
+    }
+    door.gateway.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_of_events_that_does_not_read_is_cut_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let door = Door::open_with(dir.path(), |options| options.services.max_events_behind = 8).await.unwrap();
+    let accept = [("accept", "text/event-stream")];
+    let mut others =
+        door.ask(Method::GET, "/v2/events?event_type=event_stream_detached", &accept, None).await;
+    let slow = door.ask(Method::GET, "/v2/events", &accept, None).await;
+    // Large ones, so that what the kernel keeps for the reader is soon full.
+    let filling = async {
+        for number in 0.. {
+            let app = json!({"id": format!("/{number}"), "cmd": "x", "instances": 0, "labels": {"x": "x".repeat(200 << 10)}});
+            assert_eq!(door.ask(Method::POST, "/v2/apps", &[], Some(app)).await.status(), 201);
+        }
+    };
+    let detached = tokio::select! {
+        detached = others.chunk() => detached.unwrap().unwrap(),
+        () = filling => unreachable!(),
+    };
+    assert!(detached.starts_with(b"event: event_stream_detached\n"), "{detached:?}");
+    drop(slow);
+    door.gateway.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn without_a_leader_it_is_said_who_leads_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let door = Door::open(dir.path()).await.unwrap();
+    door.disk.broken.store(true, Ordering::SeqCst);
+    assert_eq!(door.create("/lost").await, 503);
+    // Until the reign that failed is over.
+    while door.get("/v2/leader").await.status() != 404 {}
+    let none = door.get("/v2/leader").await.json::<Value>().await.unwrap();
+    assert_eq!(none, json!({"message": "There is no leader"}));
+    let late = door.get("/v2/apps").await;
+    assert_eq!((late.status().as_u16(), late.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+    assert!(late.headers().get("x-marathon-leader").is_none());
     door.gateway.stop().await.unwrap();
 }
 

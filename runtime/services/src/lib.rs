@@ -18,4 +18,5 @@
 pub mod core;
 mod shell;
 
-pub use shell::{Options, Services, ServicesError};
+pub use core::HostPaths;
+pub use shell::{Figure, Options, Services, ServicesError};

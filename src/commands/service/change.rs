@@ -6,98 +6,156 @@ use api::client::{AppEmbed, Client, ClientError};
 use api::marathon::AppId;
 use serde_json::{Map, Value, json};
 
+use super::args::QuickArgs;
 use super::wait::{Subject, until_done};
 use super::watch::{Goal, Watch};
-use super::{ChangeArgs, QuickArgs, WaitArgs, app_id, existing, set};
+use super::{ChangeArgs, WaitArgs, app_id, existing, many, set};
 use crate::confirm::confirm;
+use crate::definition::{self, Definition};
 use crate::error::CliError;
 use crate::event::Event;
 use crate::exit::Exit;
 use crate::printer::Printer;
-use crate::{input, text, value};
+use crate::{text, value};
 
 /// What has to be known of a service before it is changed, to tell afterwards what is new.
 const CHANGED: [AppEmbed; 2] = [AppEmbed::Tasks, AppEmbed::LastTaskFailure];
 
+/// A service as the user described it.
+pub(crate) struct Described {
+    pub(super) object: Map<String, Value>,
+    /// Where; nothing for one that flags describe.
+    pub(super) from: Option<Definition>,
+}
+
+impl Described {
+    /// `FILE:LINE: ` of its id, for messages; nothing without a file.
+    pub(super) fn at(&self) -> String {
+        self.from.as_ref().map(|from| format!("{}: ", from.near("/id"))).unwrap_or_default()
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> Result<AppId, CliError> {
+        match self.object.get("id") {
+            Some(Value::String(id)) => app_id(id).map_err(|mut error| {
+                error.message = format!("{}{}", self.at(), error.message);
+                error
+            }),
+            _ => Err(CliError::usage(format!("{}the definition names no service", self.at()))
+                .hint("give it an `id`, like \"id\": \"/web\"")),
+        }
+    }
+}
+
+impl From<Definition> for Described {
+    fn from(definition: Definition) -> Self {
+        Self { object: definition.object.clone(), from: Some(definition) }
+    }
+}
+
+/// What `service create` was told, by a file or by flags.
+pub(super) fn definitions(
+    file: Option<&Path>,
+    flags: Option<(&str, &QuickArgs)>,
+) -> Result<Vec<Described>, CliError> {
+    match (file, flags) {
+        (Some(file), _) => Ok(definition::services(file)?.into_iter().map(Described::from).collect()),
+        (None, Some((id, args))) => Ok(vec![Described { object: quick(id, args)?, from: None }]),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
 /// What `service update` was told.
-pub(super) struct Update<'a> {
-    pub(super) file: Option<&'a Path>,
-    pub(super) set: &'a [String],
+pub(super) struct Update {
+    pub(super) described: Vec<Described>,
+    pub(super) ids: Vec<AppId>,
+    pub(super) set: Vec<String>,
     pub(super) replace: bool,
 }
 
-/// Says what was begun, then waits or does not. `before` is the service before the change.
-async fn begun(
+impl Update {
+    /// Without an id, the definitions say which services they are of.
+    pub(super) fn read(
+        id: Option<AppId>,
+        file: Option<&Path>,
+        set: &[String],
+        replace: bool,
+    ) -> Result<Self, CliError> {
+        let mut described = definitions(file, None)?;
+        let ids = match (id, described.as_slice()) {
+            (Some(id), []) => {
+                described.push(Described { object: Map::new(), from: None });
+                vec![id]
+            }
+            (Some(id), [one]) => {
+                if one.object.contains_key("id") && one.id()? != id {
+                    return Err(CliError::usage(format!("the definition is of {}, not of {id}", one.id()?))
+                        .hint("without ID the definition says which service is updated")
+                        .hint("`clusterctl service create -f FILE` creates it"));
+                }
+                vec![id]
+            }
+            (Some(id), several) => {
+                return Err(CliError::usage(format!(
+                    "there are {} definitions, and {id} is one service",
+                    several.len()
+                ))
+                .hint("without ID all that are described are updated"));
+            }
+            (None, described) => described.iter().map(Described::id).collect::<Result<_, _>>()?,
+        };
+        if ids.len() > 1 && !set.is_empty() {
+            return Err(CliError::usage("--set changes one service, and there are several definitions")
+                .hint("name the service before the flags"));
+        }
+        Ok(Self { described, ids, set: set.to_vec(), replace })
+    }
+
+    /// What is sent about the one service, given what it is now.
+    pub(super) fn change(&self, now: &Value) -> Result<Value, CliError> {
+        let mut change = self.described.first().map(|one| one.object.clone()).unwrap_or_default();
+        for assignment in &self.set {
+            set::apply(&mut change, now, assignment)?;
+        }
+        Ok(Value::Object(change))
+    }
+}
+
+/// Says what was begun, then waits or does not.
+pub(crate) async fn begun(
     ui: &mut Printer,
     client: &Client,
-    subject: &Subject<'_>,
-    deployment: Option<String>,
-    goal: Goal,
-    before: &Value,
+    subject: &Subject,
+    watches: Vec<Watch>,
     wait: WaitArgs,
 ) -> Result<Exit, CliError> {
-    let app = subject.app;
-    let id = deployment.as_deref();
-    let event = Event::Deployment { app: app.as_str(), id, state: "started", step: 0, steps: 0 };
-    let words =
-        id.map_or_else(|| format!("{app}: nothing to deploy"), |id| format!("{app}: deployment {id}"));
+    let name = &subject.name;
+    let id = watches.iter().find_map(Watch::deployment).map(str::to_owned);
+    let words = match &id {
+        Some(id) => format!("{name}: deployment {id}"),
+        None => format!("{name}: nothing to deploy"),
+    };
+    for (at, watch) in watches.iter().enumerate() {
+        let app = watch.app().as_str();
+        let event = Event::Deployment { app, id: watch.deployment(), state: "started", step: 0, steps: 0 };
+        // For people once, for programs once for each service.
+        match (at > 0 && !ui.is_json(), wait.no_wait) {
+            (true, _) => {}
+            (false, true) => ui.result(&format!("{words}\n"), &event)?,
+            (false, false) => ui.progress(&words, &event)?,
+        }
+    }
     if wait.no_wait {
-        ui.result(&format!("{words}\n"), &event)?;
-        ui.hint(&format!("`clusterctl service wait {app}` waits for it"));
+        ui.hint(&format!("`{}` waits for it", subject.again));
         return Ok(Exit::Done);
     }
-    ui.progress(&words, &event)?;
-    until_done(ui, client, subject, Watch::new(app.as_str(), deployment, goal).knowing(before), wait.timeout)
-        .await
+    until_done(ui, client, subject, watches, wait.timeout).await
 }
 
-fn deployment(result: &Value) -> Option<String> {
+/// The deployment that an answer names.
+pub(crate) fn deployment(result: &Value) -> Option<String> {
     let id = value::text(result, "deploymentId");
     (!id.is_empty()).then(|| id.to_owned())
-}
-
-/// A definition with one service in it.
-fn definition(file: &Path) -> Result<Map<String, Value>, CliError> {
-    let name = file.display();
-    match input::read(file)? {
-        Value::Object(object) if object.contains_key("apps") || object.contains_key("groups") => {
-            Err(CliError::usage(format!("{name} describes a group, not a service"))
-                .hint("write one file per service, each with its own `id`"))
-        }
-        Value::Object(mut object) => match object.remove("app") {
-            // What `service show -o json` prints can be edited and sent back.
-            Some(Value::Object(app)) if object.is_empty() => Ok(sendable(app)),
-            Some(app) => {
-                object.insert("app".to_owned(), app);
-                Ok(object)
-            }
-            None => Ok(object),
-        },
-        Value::Array(_) => {
-            Err(CliError::usage(format!("{name} holds a list; one service at a time, please")))
-        }
-        _ => Err(CliError::usage(format!("{name} describes no service"))
-            .hint("the smallest definition is {\"id\": \"/web\", \"cmd\": \"sleep 1000\"}")),
-    }
-}
-
-/// Without what the server says about a service.
-fn sendable(mut app: Map<String, Value>) -> Map<String, Value> {
-    const SERVERS: [&str; 11] = [
-        "version",
-        "versionInfo",
-        "tasksStaged",
-        "tasksRunning",
-        "tasksHealthy",
-        "tasksUnhealthy",
-        "deployments",
-        "tasks",
-        "lastTaskFailure",
-        "taskStats",
-        "readinessCheckResults",
-    ];
-    app.retain(|key, _| !SERVERS.contains(&key.as_str()));
-    app
 }
 
 /// A definition out of flags.
@@ -119,73 +177,109 @@ fn quick(id: &str, args: &QuickArgs) -> Result<Map<String, Value>, CliError> {
 pub(super) async fn create(
     ui: &mut Printer,
     client: &Client,
-    file: Option<&Path>,
-    flags: Option<(&str, &QuickArgs)>,
+    described: &[Described],
     wait: WaitArgs,
 ) -> Result<Exit, CliError> {
-    let definition = match (file, flags) {
-        (Some(file), _) => definition(file)?,
-        (None, Some((id, args))) => quick(id, args)?,
-        (None, None) => Map::new(),
-    };
-    let Some(Value::String(id)) = definition.get("id") else {
-        return Err(
-            CliError::usage("the definition names no service").hint("give it an `id`, like \"id\": \"/web\"")
-        );
+    let [one] = described else { return many::create(ui, client, described, wait).await };
+    let Some(Value::String(id)) = one.object.get("id") else {
+        return Err(one
+            .id()
+            .err()
+            .unwrap_or_else(|| CliError::internal("a definition without an id has one")));
     };
     // What cannot be an id is the server's to refuse, along with all other mistakes.
-    let made = client.create_app(&Value::Object(definition.clone())).await;
-    let made = made.map_err(|error| about_create(error, id))?;
+    let made = client.create_app(&Value::Object(one.object.clone())).await;
+    let made = made.map_err(|error| about_create(error, one, id))?;
     let app = app_id(value::text(&made, "id"))?;
     let first = value::list(&made, "deployments").first();
     let deployment = first.map(|deployment| value::text(deployment, "id").to_owned());
-    let subject = Subject {
-        app: &app,
-        done: format!("{app} is created"),
-        what: "created",
-        undo: format!("clusterctl service remove {app}"),
-    };
-    begun(ui, client, &subject, deployment, Goal::Up, &Value::Null, wait).await
+    let subject = Subject::service(&app, "created", "created", format!("clusterctl service remove {app}"));
+    begun(ui, client, &subject, vec![Watch::new(&app, deployment, Goal::Up)], wait).await
 }
 
-fn about_create(error: ClientError, id: &str) -> CliError {
+fn about_create(error: ClientError, one: &Described, id: &str) -> CliError {
     let taken = matches!(&error, ClientError::Refused(refusal) if refusal.status == 409 && refusal.deployments.is_empty());
-    let shown = CliError::from(error);
+    let shown = refused(error, std::slice::from_ref(one));
     if taken { shown.hint(format!("`clusterctl service update {id} -f FILE` changes it")) } else { shown }
+}
+
+/// A refusal in which every mistake names its file and line, where they are known.
+pub(crate) fn refused(error: ClientError, described: &[Described]) -> CliError {
+    let mistakes = match &error {
+        ClientError::Refused(refusal) => refusal.mistakes.clone(),
+        _ => Vec::new(),
+    };
+    let mut shown = CliError::from(error);
+    for (mistake, cause) in mistakes.iter().zip(&mut shown.causes) {
+        let (one, path) = match described {
+            [one] => (Some(one), mistake.path.as_str()),
+            several => match numbered(&mistake.path) {
+                Some((at, path)) => (several.get(at), path),
+                None => (None, mistake.path.as_str()),
+            },
+        };
+        let Some(from) = one.and_then(|one| one.from.as_ref()) else { continue };
+        // Where there are several, the file says which one it is even if the line is not known.
+        let near = (described.len() > 1).then(|| from.near(path));
+        if let Some(place) = from.place(path).filter(|_| !path.is_empty()).or(near) {
+            *cause = format!("{place}: {cause}");
+        }
+    }
+    shown
+}
+
+/// The number of a definition in a list, and the path within it, out of `/apps(1)/id` or `(1)/id`.
+fn numbered(path: &str) -> Option<(usize, &str)> {
+    let path = path.trim_start_matches('/');
+    let inside = path.strip_prefix("apps").unwrap_or(path).trim_start_matches(['(', '[', '/']);
+    let end = inside.find(|c: char| !c.is_ascii_digit()).unwrap_or(inside.len());
+    let (number, rest) = inside.split_at(end);
+    Some((number.parse().ok()?, rest.trim_start_matches([')', ']'])))
 }
 
 pub(super) async fn update(
     ui: &mut Printer,
     client: &Client,
-    app: &AppId,
-    what: &Update<'_>,
+    update: Update,
     args: ChangeArgs,
 ) -> Result<Exit, CliError> {
-    let mut change = what.file.map(definition).transpose()?.unwrap_or_default();
-    if let Some(Value::String(id)) = change.get("id") {
-        let named = app_id(id)?;
-        if named != *app {
-            return Err(CliError::usage(format!("the definition is of {named}, not of {app}"))
-                .hint("`clusterctl service create -f FILE` creates it"));
-        }
-    }
+    let [app] = update.ids.as_slice() else { return many::update(ui, client, &update, args).await };
     let now = existing(client, app, &CHANGED).await?;
-    for assignment in what.set {
-        set::apply(&mut change, &now, assignment)?;
-    }
-    let change = Value::Object(change);
-    let result = if what.replace {
-        client.put_app(app, &change, args.force).await?
+    let change = update.change(&now)?;
+    send(ui, client, app, &now, &change, &update, args).await
+}
+
+/// Sends a change of one service, as a whole or by keys.
+async fn send(
+    ui: &mut Printer,
+    client: &Client,
+    app: &AppId,
+    now: &Value,
+    change: &Value,
+    update: &Update,
+    args: ChangeArgs,
+) -> Result<Exit, CliError> {
+    let result = if update.replace {
+        client.put_app(app, change, args.force).await
     } else {
-        client.patch_app(app, &change, args.force).await?
+        client.patch_app(app, change, args.force).await
     };
-    let subject = Subject {
-        app,
-        done: format!("{app} is updated"),
-        what: "updated",
-        undo: format!("clusterctl service rollback {app}"),
-    };
-    begun(ui, client, &subject, deployment(&result), Goal::Up, &now, args.wait).await
+    let result = result.map_err(|error| refused(error, &update.described))?;
+    updated(ui, client, app, now, &result, args.wait).await
+}
+
+/// What follows when a change of one service was accepted.
+pub(super) async fn updated(
+    ui: &mut Printer,
+    client: &Client,
+    app: &AppId,
+    now: &Value,
+    result: &Value,
+    wait: WaitArgs,
+) -> Result<Exit, CliError> {
+    let subject = Subject::service(app, "updated", "updated", format!("clusterctl service rollback {app}"));
+    let watch = Watch::new(app, deployment(result), Goal::Up).knowing(now);
+    begun(ui, client, &subject, vec![watch], wait).await
 }
 
 pub(super) async fn scale(
@@ -196,15 +290,39 @@ pub(super) async fn scale(
     args: ChangeArgs,
 ) -> Result<Exit, CliError> {
     let now = existing(client, app, &CHANGED).await?;
-    let before = value::whole(&now, "instances");
+    let verb = format!("scaled to {}", text::count(instances.into(), "instance"));
+    scaled(ui, client, app, &now, instances, (&verb, "scaled"), args).await
+}
+
+async fn scaled(
+    ui: &mut Printer,
+    client: &Client,
+    app: &AppId,
+    now: &Value,
+    instances: u32,
+    (verb, what): (&str, &'static str),
+    args: ChangeArgs,
+) -> Result<Exit, CliError> {
     let result = client.patch_app(app, &json!({ "instances": instances }), args.force).await?;
-    let subject = Subject {
-        app,
-        done: format!("{app} is scaled to {}", text::count(instances.into(), "instance")),
-        what: "scaled",
-        undo: format!("clusterctl service scale {app} {before} --force"),
-    };
-    begun(ui, client, &subject, deployment(&result), Goal::Up, &now, args.wait).await
+    let before = value::whole(now, "instances");
+    let undo = format!("clusterctl service scale {app} {before} --force");
+    let subject = Subject::service(app, verb, what, undo);
+    let watch = Watch::new(app, deployment(&result), Goal::Up).knowing(now);
+    begun(ui, client, &subject, vec![watch], args.wait).await
+}
+
+pub(super) async fn suspend(
+    ui: &mut Printer,
+    client: &Client,
+    app: &AppId,
+    args: ChangeArgs,
+) -> Result<Exit, CliError> {
+    let now = existing(client, app, &CHANGED).await?;
+    let before = value::whole(&now, "instances");
+    let exit = scaled(ui, client, app, &now, 0, ("suspended", "suspended"), args).await?;
+    // How many there were is remembered nowhere but on the user's screen.
+    ui.hint(&format!("`clusterctl service scale {app} {}` runs it again", before.max(1)));
+    Ok(exit)
 }
 
 pub(super) async fn restart(
@@ -215,42 +333,10 @@ pub(super) async fn restart(
 ) -> Result<Exit, CliError> {
     let now = existing(client, app, &CHANGED).await?;
     let result = client.restart_app(app, args.force).await?;
-    let subject = Subject {
-        app,
-        done: format!("{app} is restarted"),
-        what: "restarted",
-        undo: format!("clusterctl service rollback {app}"),
-    };
-    begun(ui, client, &subject, deployment(&result), Goal::Up, &now, args.wait).await
-}
-
-pub(super) async fn rollback(
-    ui: &mut Printer,
-    client: &Client,
-    app: &AppId,
-    wait: WaitArgs,
-) -> Result<Exit, CliError> {
-    let now = existing(client, app, &CHANGED).await?;
-    let result = match value::list(&now, "deployments").first() {
-        Some(running) => client.undo_deployment(value::text(running, "id")).await?,
-        None => {
-            let versions = client.app_versions(app).await?;
-            let current = value::text(&now, "version");
-            let mut older = value::list(&versions, "versions").iter().filter_map(Value::as_str);
-            let Some(before) = older.find(|version| *version < current) else {
-                return Err(CliError::usage(format!("{app} has no version before this one")));
-            };
-            client.patch_app(app, &json!({ "version": before }), false).await?
-        }
-    };
-    let subject = Subject {
-        app,
-        done: format!("{app} is rolled back"),
-        what: "rolled_back",
-        undo: format!("clusterctl service rollback {app}"),
-    };
-    // What is restored may be that there is no such service.
-    begun(ui, client, &subject, deployment(&result), Goal::Restored, &now, wait).await
+    let subject =
+        Subject::service(app, "restarted", "restarted", format!("clusterctl service rollback {app}"));
+    let watch = Watch::new(app, deployment(&result), Goal::Up).knowing(&now);
+    begun(ui, client, &subject, vec![watch], args.wait).await
 }
 
 pub(super) async fn remove(
@@ -264,11 +350,26 @@ pub(super) async fn remove(
     let instances = text::count(value::whole(&now, "tasksRunning"), "running instance");
     confirm(ui, yes, &format!("Remove {app} with {instances}?"))?;
     let result = client.delete_app(app).await?;
-    let subject = Subject {
-        app,
-        done: format!("{app} is removed"),
-        what: "removed",
-        undo: "clusterctl service create -f FILE".to_owned(),
-    };
-    begun(ui, client, &subject, deployment(&result), Goal::Removed, &now, wait).await
+    let subject = Subject::service(app, "removed", "removed", "clusterctl service create -f FILE");
+    let watch = Watch::new(app, deployment(&result), Goal::Removed).knowing(&now);
+    begun(ui, client, &subject, vec![watch], wait).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_in_a_list_says_in_which_definition_it_is() {
+        for (path, expected) in [
+            ("/apps(1)/id", Some((1, "/id"))),
+            ("(0)/env/A", Some((0, "/env/A"))),
+            ("/(12)", Some((12, ""))),
+            ("/2/cpus", Some((2, "/cpus"))),
+            ("/id", None),
+            ("", None),
+        ] {
+            assert_eq!(numbered(path), expected, "{path}");
+        }
+    }
 }

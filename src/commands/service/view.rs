@@ -3,21 +3,24 @@
 use api::marathon::Timestamp;
 use serde_json::Value;
 
+use super::reason::Reasons;
 use crate::commands::task::find::short;
 use crate::commands::task::view::time;
 use crate::table::{Cell, Table};
 use crate::{text, value};
 
-/// How a service is, in a word.
-fn state(app: &Value) -> Cell {
+/// How a service is, in a word, and what it waits for in another.
+fn state(app: &Value, waits: Option<&str>) -> Cell {
     let wanted = value::whole(app, "instances");
     let running = value::whole(app, "tasksRunning");
     if value::whole(app, "tasksUnhealthy") > 0 {
         Cell::bad("unhealthy")
+    } else if let Some(waits) = waits {
+        Cell::warn(format!("waiting ({waits})"))
     } else if !value::list(app, "deployments").is_empty() {
         Cell::warn("deploying")
     } else if wanted == 0 && running == 0 {
-        Cell::plain("stopped")
+        Cell::plain("suspended")
     } else if running < wanted {
         Cell::bad("incomplete")
     } else {
@@ -43,17 +46,18 @@ fn version(app: &Value) -> Option<Timestamp> {
     app.get("version").and_then(text::time)
 }
 
-/// `{"apps": […]}` as a table.
-pub(super) fn services(answer: &Value, wide: bool, now: Timestamp) -> Table {
+/// Services as a table.
+pub(crate) fn services(apps: &[Value], reasons: &Reasons, wide: bool, now: Timestamp) -> Table {
     let mut head = vec!["SERVICE", "STATE", "RUNNING", "HEALTH", "CPUS", "MEM", "CHANGED"];
     if wide {
         head.extend(["DISK", "GPUS", "STAGED", "DEPLOYMENTS"]);
     }
     let mut table = Table::new(&head);
-    for app in value::list(answer, "apps") {
+    for app in apps {
+        let waits = reasons.short(value::text(app, "id"));
         let mut row = vec![
             Cell::plain(value::text(app, "id")),
-            state(app),
+            state(app, waits.as_deref()),
             Cell::plain(instances(app)),
             health(app),
             Cell::plain(text::number(value::number(app, "cpus"))),
@@ -81,7 +85,7 @@ pub(super) fn services(answer: &Value, wide: bool, now: Timestamp) -> Table {
 pub(super) fn service(app: &Value, waiting: Option<&str>, wide: bool, now: Timestamp) -> String {
     let mut facts = Table::facts();
     facts.fact("Service", value::text(app, "id"));
-    facts.fact("State", state(app));
+    facts.fact("State", state(app, None));
     facts.fact("Running", instances(app));
     facts.fact("Health", health(app));
     facts.fact(
@@ -209,22 +213,29 @@ mod tests {
         let mut stopped =
             json!({"id": "/db", "cpus": 1.0, "mem": 16384.0, "instances": 0, "deployments": []});
         stopped["version"] = json!("2026-11-20T12:00:00.000Z");
-        let answer = json!({"apps": [app(), stopped]});
-        insta::assert_snapshot!(strip_str(&services(&answer, false, now()).render()), @r"
-        SERVICE    STATE      RUNNING  HEALTH     CPUS  MEM      CHANGED
-        /shop/web  deploying  2/3      2 healthy  0.5   128 MiB  3m ago
-        /db        stopped    0/0      -          1     16 GiB   2d ago
+        let mut waiting =
+            json!({"id": "/big", "cpus": 64.0, "mem": 1.0, "instances": 1, "deployments": [{"id": "d2"}]});
+        waiting["version"] = json!("2026-11-22T11:59:00.000Z");
+        let queue = json!({"queue": [{"app": waiting, "count": 1, "processedOffersSummary": {"processedOffersCount": 2,
+            "rejectSummaryLastOffers": [{"reason": "InsufficientCpus", "declined": 2, "processed": 2}]}}]});
+        let (apps, reasons) = ([app(), stopped, waiting], Reasons::new(queue, Value::Null));
+        insta::assert_snapshot!(strip_str(&services(&apps, &reasons, false, now()).render()), @r"
+        SERVICE    STATE           RUNNING  HEALTH     CPUS  MEM      CHANGED
+        /shop/web  deploying       2/3      2 healthy  0.5   128 MiB  3m ago
+        /db        suspended       0/0      -          1     16 GiB   2d ago
+        /big       waiting (cpus)  0/1      -          64    1 MiB    60s ago
         ");
-        insta::assert_snapshot!(strip_str(&services(&answer, true, now()).render()), @r"
-        SERVICE    STATE      RUNNING  HEALTH     CPUS  MEM      CHANGED                   DISK   GPUS  STAGED  DEPLOYMENTS
-        /shop/web  deploying  2/3      2 healthy  0.5   128 MiB  2026-11-22T11:57:00.000Z  0 MiB  0     1       d1
-        /db        stopped    0/0      -          1     16 GiB   2026-11-20T12:00:00.000Z  0 MiB  0     0       -
+        insta::assert_snapshot!(strip_str(&services(&apps, &reasons, true, now()).render()), @r"
+        SERVICE    STATE           RUNNING  HEALTH     CPUS  MEM      CHANGED                   DISK   GPUS  STAGED  DEPLOYMENTS
+        /shop/web  deploying       2/3      2 healthy  0.5   128 MiB  2026-11-22T11:57:00.000Z  0 MiB  0     1       d1
+        /db        suspended       0/0      -          1     16 GiB   2026-11-20T12:00:00.000Z  0 MiB  0     0       -
+        /big       waiting (cpus)  0/1      -          64    1 MiB    2026-11-22T11:59:00.000Z  0 MiB  0     0       d2
         ");
     }
 
     #[test]
     fn one_service_with_all_that_is_known() {
-        let reason = "1 instance waiting for a place: 2 of 2 offers did not fulfil the constraints";
+        let reason = "1 instance waits: 2 of 2 offers fail the constraint hostname UNIQUE";
         insta::assert_snapshot!(strip_str(&service(&app(), Some(reason), false, now())), @r"
         Service:       /shop/web
         State:         deploying
@@ -234,7 +245,7 @@ mod tests {
         Constraints:   hostname UNIQUE
         Changed:       3m ago
         Deployment:    d1
-        Waiting:       1 instance waiting for a place: 2 of 2 offers did not fulfil the constraints
+        Waiting:       1 instance waits: 2 of 2 offers fail the constraint hostname UNIQUE
         Last failure:  shop_web.77777777 on n2 10s ago: TASK_FAILED Command exited with status 1
 
         INSTANCE           STATE    HOST  PORTS  STARTED

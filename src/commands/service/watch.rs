@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use api::marathon::AppId;
 use serde_json::Value;
 
 use crate::value;
@@ -11,7 +12,7 @@ const GONE_READS: u32 = 3;
 
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Goal {
+pub(crate) enum Goal {
     /// The service is deployed and all instances run and are healthy.
     Up,
     /// The service is gone.
@@ -22,7 +23,7 @@ pub(super) enum Goal {
 
 /// What is new.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
+pub(crate) enum Note {
     /// An instance came to another state, or another health.
     Instance { task: String, host: String, state: String, message: String },
     /// An instance came to a bad end; after the note about its state.
@@ -33,12 +34,12 @@ pub(super) enum Note {
 
 /// A task that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) task: String,
-    pub(super) host: String,
-    pub(super) agent: String,
-    pub(super) state: String,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) task: String,
+    pub(crate) host: String,
+    pub(crate) agent: String,
+    pub(crate) state: String,
+    pub(crate) message: String,
 }
 
 impl Failure {
@@ -56,24 +57,24 @@ impl Failure {
 
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Succeeded,
     /// Nobody goes on with it, and why.
     GivenUp(String),
 }
 
 /// What was read from the cluster at one time.
-pub(super) struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     /// The app with its tasks; nothing when there is none.
-    pub(super) app: Option<&'a Value>,
+    pub(crate) app: Option<&'a Value>,
     /// `/v2/deployments`.
-    pub(super) deployments: &'a Value,
+    pub(crate) deployments: &'a Value,
 }
 
 /// All that is known so far.
 #[derive(Clone, Debug)]
-pub(super) struct Watch {
-    app: String,
+pub(crate) struct Watch {
+    app: AppId,
     goal: Goal,
     deployment: Option<String>,
     /// State and health of each instance's task.
@@ -81,15 +82,15 @@ pub(super) struct Watch {
     step: (u64, u64),
     gone_reads: u32,
     /// Instances that run and those that should.
-    pub(super) running: (u64, u64),
-    pub(super) failure: Option<Failure>,
-    pub(super) end: Option<End>,
+    pub(crate) running: (u64, u64),
+    pub(crate) failure: Option<Failure>,
+    pub(crate) end: Option<End>,
 }
 
 impl Watch {
-    pub(super) fn new(app: &str, deployment: Option<String>, goal: Goal) -> Self {
+    pub(crate) fn new(app: &AppId, deployment: Option<String>, goal: Goal) -> Self {
         Self {
-            app: app.to_owned(),
+            app: app.clone(),
             goal,
             deployment,
             tasks: BTreeMap::new(),
@@ -102,7 +103,7 @@ impl Watch {
     }
 
     /// What was there before the change is no news. Where there is no change, why the last instance failed is.
-    pub(super) fn knowing(mut self, before: &Value) -> Self {
+    pub(crate) fn knowing(mut self, before: &Value) -> Self {
         for task in value::list(before, "tasks") {
             let state = value::text(task, "state").to_owned();
             self.tasks.insert(value::text(task, "id").to_owned(), (state, healthy(task)));
@@ -114,15 +115,19 @@ impl Watch {
         self
     }
 
-    pub(super) fn deployment(&self) -> Option<&str> {
+    pub(crate) fn app(&self) -> &AppId {
+        &self.app
+    }
+
+    pub(crate) fn deployment(&self) -> Option<&str> {
         self.deployment.as_deref()
     }
 
     /// Takes an event of Marathon's stream.
-    pub(super) fn event(&mut self, kind: &str, data: &Value) -> Vec<Note> {
+    pub(crate) fn event(&mut self, kind: &str, data: &Value) -> Vec<Note> {
         match kind {
-            "status_update_event" if value::text(data, "appId") == self.app => self.status(data),
-            "instance_health_changed_event" if value::text(data, "runSpecId") == self.app => {
+            "status_update_event" if value::text(data, "appId") == self.app.as_str() => self.status(data),
+            "instance_health_changed_event" if value::text(data, "runSpecId") == self.app.as_str() => {
                 let instance = value::text(data, "instanceId");
                 let task = self.tasks.keys().find(|task| task.starts_with(instance)).cloned();
                 let (Some(task), Some(healthy)) = (task, data.get("healthy").and_then(Value::as_bool)) else {
@@ -196,7 +201,7 @@ impl Watch {
     }
 
     /// Takes what was read, which holds what events may have missed.
-    pub(super) fn reading(&mut self, reading: &Reading<'_>) -> Vec<Note> {
+    pub(crate) fn reading(&mut self, reading: &Reading<'_>) -> Vec<Note> {
         let mut notes = Vec::new();
         if let Some(app) = reading.app {
             for task in value::list(app, "tasks") {
@@ -211,10 +216,15 @@ impl Watch {
                 notes.extend(self.health(id, host, healthy(task)));
             }
             notes.extend(app.get("lastTaskFailure").and_then(|failure| self.last_failure(failure)));
-            self.running = (value::whole(app, "tasksRunning"), value::whole(app, "instances"));
+            self.count(app);
         }
         notes.extend(self.progress(reading));
         notes
+    }
+
+    /// How many of how many run.
+    pub(crate) fn count(&mut self, app: &Value) {
+        self.running = (value::whole(app, "tasksRunning"), value::whole(app, "instances"));
     }
 
     /// A failure of a task that was seen alive, or of one that an event was missed of while the deployment ran.
@@ -241,7 +251,7 @@ impl Watch {
 
     fn progress(&mut self, reading: &Reading<'_>) -> Option<Note> {
         let of_app = |deployment: &&Value| {
-            value::list(deployment, "affectedApps").iter().any(|app| app.as_str() == Some(&self.app))
+            value::list(deployment, "affectedApps").iter().any(|app| app.as_str() == Some(self.app.as_str()))
         };
         let ours = |deployment: &&Value| match &self.deployment {
             Some(id) => value::text(deployment, "id") == id,

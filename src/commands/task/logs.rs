@@ -1,11 +1,10 @@
 //! What tasks wrote, of one or of many at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use api::client::{Client, ClientError};
-use api::marathon::AppId;
 use clap::Args;
 use futures_util::stream::{self, StreamExt as _};
 use serde_json::Value;
@@ -51,14 +50,37 @@ impl LogArgs {
     }
 }
 
-const COLOURS: [AnsiColor; 6] = [
+const COLOURS: [AnsiColor; 10] = [
     AnsiColor::Cyan,
     AnsiColor::Green,
     AnsiColor::Yellow,
     AnsiColor::Magenta,
     AnsiColor::Blue,
     AnsiColor::BrightCyan,
+    AnsiColor::BrightGreen,
+    AnsiColor::BrightYellow,
+    AnsiColor::BrightMagenta,
+    AnsiColor::BrightBlue,
 ];
+
+/// The colour of an instance's name: the same in every run, whatever runs beside it.
+fn colour(name: &str) -> Style {
+    // FNV-1a: short names that differ in one letter are far apart.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let folded = (hash ^ (hash >> 32)) & 0xffff_ffff;
+    let at = usize::try_from(folded).unwrap_or_default() % COLOURS.len();
+    COLOURS[at].on_default()
+}
+
+/// Whose new instances are read as well.
+#[derive(Clone, Debug)]
+pub(crate) struct Following {
+    pub(crate) scope: view::Scope,
+    /// Those that were over when it began: nobody asked for them.
+    pub(crate) over: Vec<String>,
+}
 
 /// One task whose log is read.
 struct Source<'a> {
@@ -69,19 +91,23 @@ struct Source<'a> {
     begun: bool,
     over: bool,
     done: bool,
+    /// Its last reading failed.
+    failing: bool,
 }
 
 impl<'a> Source<'a> {
-    fn new(client: &'a Client, task: &Value, file: &str, at: usize) -> Option<Self> {
+    fn new(client: &'a Client, task: &Value, file: &str) -> Option<Self> {
         let id = value::text(task, "id");
+        let name = short(id);
         Some(Self {
             id: id.to_owned(),
-            name: short(id),
-            style: COLOURS[at % COLOURS.len()].on_default(),
+            style: colour(&name),
+            name,
             reader: Reader::new(client, &Sandbox::of(task)?, file),
             begun: false,
             over: is_over(task),
             done: false,
+            failing: false,
         })
     }
 
@@ -99,21 +125,23 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Prints logs of these tasks; with `service` and `--follow` also those of instances that come later.
+/// Prints logs of these tasks; with `following` and `--follow` also those of instances that come later.
 pub(crate) async fn of_tasks(
     ui: &mut Printer,
     client: &Client,
     tasks: Vec<Value>,
     args: &LogArgs,
-    service: Option<&AppId>,
+    following: Option<Following>,
 ) -> Result<Exit, CliError> {
-    let mut run = Run { client, args, prefix: service.is_some(), sources: Vec::new() };
+    let gone = following.iter().flat_map(|following| following.over.iter().cloned()).collect();
+    let scope = following.map(|following| following.scope);
+    let mut run = Run { client, args, scope, sources: Vec::new(), gone };
     run.add(&tasks, false);
     if !args.follow {
         return run.once(ui).await;
     }
     tokio::select! {
-        ended = run.follow(ui, service) => ended,
+        ended = run.follow(ui) => ended,
         // Ctrl-C is how following ends.
         _ = tokio::signal::ctrl_c() => Ok(Exit::Interrupted),
     }
@@ -122,22 +150,26 @@ pub(crate) async fn of_tasks(
 struct Run<'a> {
     client: &'a Client,
     args: &'a LogArgs,
-    prefix: bool,
+    /// Whose instances are read, and named before each line; nothing for a single task.
+    scope: Option<view::Scope>,
     sources: Vec<Source<'a>>,
+    /// Those that are not read any more.
+    gone: BTreeSet<String>,
 }
 
-impl<'a> Run<'a> {
+impl Run<'_> {
     /// Adds tasks that are not read yet, and notes which have come to their end. Those that come later are read from
     /// their beginning.
     fn add(&mut self, tasks: &[Value], later: bool) {
         let known: BTreeMap<String, usize> =
             self.sources.iter().enumerate().map(|(at, source)| (source.id.clone(), at)).collect();
         for task in tasks {
-            match known.get(value::text(task, "id")).and_then(|at| self.sources.get_mut(*at)) {
+            let id = value::text(task, "id");
+            match known.get(id).and_then(|at| self.sources.get_mut(*at)) {
                 Some(source) => source.over = is_over(task),
+                None if later && self.gone.contains(id) => {}
                 None => {
-                    let at = self.sources.len();
-                    let source = Source::new(self.client, task, self.args.file(), at);
+                    let source = Source::new(self.client, task, self.args.file());
                     self.sources.extend(source.map(|source| Source { begun: later, ..source }));
                 }
             }
@@ -166,52 +198,70 @@ impl<'a> Run<'a> {
         Ok(Exit::Done)
     }
 
-    async fn follow(&mut self, ui: &mut Printer, service: Option<&AppId>) -> Result<Exit, CliError> {
+    async fn follow(&mut self, ui: &mut Printer) -> Result<Exit, CliError> {
         let mut failures = 0;
         let mut round: u32 = 0;
         loop {
-            let lines = self.args.lines;
-            let reads =
-                self.sources.iter_mut().filter(|source| !source.done).map(|source| source.read(lines));
-            let answers: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
-            let mut answers = answers.into_iter();
-            let mut failure = None;
-            for at in 0..self.sources.len() {
-                if self.sources.get(at).is_none_or(|source| source.done) {
-                    continue;
-                }
-                match answers.next() {
-                    Some(Ok(lines)) => {
-                        self.print(ui, at, &lines)?;
-                        self.end(ui, at, lines.is_empty())?;
-                    }
-                    Some(Err(error)) if error.is_passing() => failure = Some(error),
-                    Some(Err(error)) => return Err(error.into()),
-                    None => {}
-                }
-            }
+            let mut failure = self.read(ui).await?;
             if ui.reader_is_gone() {
                 return Ok(Exit::Done);
             }
             round = round.wrapping_add(1);
             if round.is_multiple_of(LOOK_EVERY) || failure.is_some() {
-                failure = failure.or(self.look(service).await?);
+                // An instance that cannot be read may have ended with its node; the others go on.
+                failure = self.look().await?;
             }
             failures = if failure.is_some() { failures + 1 } else { 0 };
             match failure {
                 Some(error) if failures >= PATIENCE => return Err(error.into()),
+                Some(error) if failures == 1 => ui.hint(&format!("{error}; trying again")),
                 _ => {}
             }
-            if service.is_none() && self.sources.iter().all(|source| source.done) {
+            if self.scope.is_none() && self.sources.is_empty() {
                 return Ok(Exit::Done);
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
+    /// Reads all once; answers a fault that may pass.
+    async fn read(&mut self, ui: &mut Printer) -> Result<Option<ClientError>, CliError> {
+        let lines = self.args.lines;
+        let reads = self.sources.iter_mut().map(|source| source.read(lines));
+        let answers: Vec<_> = stream::iter(reads).buffered(AT_ONCE).collect().await;
+        let mut failure = None;
+        for (at, answer) in answers.into_iter().enumerate() {
+            match answer {
+                Ok(lines) => {
+                    self.print(ui, at, &lines)?;
+                    self.end(ui, at, lines.is_empty())?;
+                }
+                Err(error) if error.is_passing() => {
+                    self.failed(ui, at, &error);
+                    failure = Some(error);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let done = self.sources.iter().filter(|source| source.done).map(|source| source.id.clone());
+        self.gone.extend(done);
+        self.sources.retain(|source| !source.done);
+        Ok(failure)
+    }
+
+    /// Says once that an instance cannot be read. One that is over, too, will not come back.
+    fn failed(&mut self, ui: &mut Printer, at: usize, error: &ClientError) {
+        let Some(source) = self.sources.get_mut(at) else { return };
+        source.done = source.over;
+        if !std::mem::replace(&mut source.failing, true) {
+            ui.hint(&format!("{} cannot be read at the moment: {error}", source.name));
+        }
+    }
+
     /// A task that is over and has nothing more to say is done.
     fn end(&mut self, ui: &mut Printer, at: usize, silent: bool) -> Result<(), CliError> {
         let Some(source) = self.sources.get_mut(at) else { return Ok(()) };
+        source.failing = false;
         if !(source.over && silent) {
             return Ok(());
         }
@@ -219,33 +269,29 @@ impl<'a> Run<'a> {
         let rest: Vec<String> = source.reader.rest().into_iter().collect();
         let name = source.name.clone();
         self.print(ui, at, &rest)?;
-        if !ui.is_json() {
-            ui.hint(&format!("{name} is over"));
-        }
+        ui.hint(&format!("{name} is over"));
         Ok(())
     }
 
     /// Reads the tasks anew; answers a fault that may pass.
-    async fn look(&mut self, service: Option<&AppId>) -> Result<Option<ClientError>, CliError> {
+    async fn look(&mut self) -> Result<Option<ClientError>, CliError> {
         let answer = match self.client.tasks().await {
             Ok(answer) => answer,
             Err(error) if error.is_passing() => return Ok(Some(error)),
             Err(error) => return Err(error.into()),
         };
         let all = value::list(&answer, "tasks");
-        let tasks = match service {
+        let tasks = match &self.scope {
             // New ones that are over already are read too: why they ended may be of interest.
-            Some(app) => view::wanted(all, true, Some(app)),
-            None => all.to_vec(),
+            Some(scope) => view::wanted(all, true, Some(scope)),
+            None => all.iter().filter(|task| self.reads(task)).cloned().collect(),
         };
-        let known: Vec<&str> = self.sources.iter().map(|source| source.id.as_str()).collect();
-        let of_interest = |task: &&Value| {
-            let id = value::text(task, "id");
-            known.contains(&id) || (service.is_some() && !is_over(task))
-        };
-        let tasks: Vec<Value> = tasks.iter().filter(of_interest).cloned().collect();
         self.add(&tasks, true);
         Ok(None)
+    }
+
+    fn reads(&self, task: &Value) -> bool {
+        self.sources.iter().any(|source| source.id == value::text(task, "id"))
     }
 
     fn print(&self, ui: &mut Printer, at: usize, lines: &[String]) -> Result<(), CliError> {
@@ -253,10 +299,27 @@ impl<'a> Run<'a> {
         for line in lines {
             let shown = text::visible(line);
             let (style, name) = (source.style, &source.name);
-            let styled =
-                if self.prefix { format!("{style}{name}{style:#} {shown}\n") } else { format!("{shown}\n") };
+            let styled = match self.scope {
+                Some(_) => format!("{style}{name}{style:#} {shown}\n"),
+                None => format!("{shown}\n"),
+            };
             ui.styled_result(&styled, &Event::Log { task: &source.id, stream: self.args.file(), line })?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_keeps_its_colour_and_neighbours_differ() {
+        assert_eq!(colour("web.3f0c8a52"), colour("web.3f0c8a52"));
+        let names: Vec<String> = (0..40).map(|number| format!("web.3f0c8a{number:02x}")).collect();
+        let mut used: Vec<String> = names.iter().map(|name| format!("{:?}", colour(name))).collect();
+        used.sort();
+        used.dedup();
+        assert!(used.len() >= 8, "{used:?}");
     }
 }

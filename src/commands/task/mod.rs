@@ -139,7 +139,8 @@ async fn list(
     let service = service.map(crate::commands::service::app_id).transpose()?;
     let mut answer = client.tasks().await?;
     let nodes = if output.is_table() { client.nodes().await? } else { json!({}) };
-    let tasks = view::wanted(value::list(&answer, "tasks"), all, service.as_ref());
+    let scope = service.clone().map(view::Scope::Service);
+    let tasks = view::wanted(value::list(&answer, "tasks"), all, scope.as_ref());
     let none = tasks.is_empty();
     answer["tasks"] = Value::Array(tasks);
     let now = text::now();

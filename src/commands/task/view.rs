@@ -1,6 +1,6 @@
 //! Tables of tasks and files.
 
-use api::marathon::{AppId, TaskId, Timestamp};
+use api::marathon::{AppId, GroupId, TaskId, Timestamp};
 use serde_json::Value;
 
 use super::find::{is_over, short};
@@ -8,12 +8,31 @@ use crate::sandbox::Sandbox;
 use crate::table::{Cell, Table};
 use crate::{text, value};
 
+/// Whose tasks are meant.
+#[derive(Clone, Debug)]
+pub(crate) enum Scope {
+    Service(AppId),
+    /// All services below.
+    Group(GroupId),
+}
+
+impl Scope {
+    fn holds(&self, app: &AppId) -> bool {
+        match self {
+            Self::Service(service) => service == app,
+            Self::Group(group) => group.contains(app),
+        }
+    }
+}
+
 /// The tasks that were asked for, those that began last at the end.
-pub(crate) fn wanted(tasks: &[Value], all: bool, service: Option<&AppId>) -> Vec<Value> {
-    let of_service = |task: &&Value| {
-        service.is_none_or(|app| value::text(task, "id").parse::<TaskId>().is_ok_and(|id| id.app() == app))
+pub(crate) fn wanted(tasks: &[Value], all: bool, scope: Option<&Scope>) -> Vec<Value> {
+    let in_scope = |task: &&Value| {
+        let of =
+            |scope: &Scope| value::text(task, "id").parse::<TaskId>().is_ok_and(|id| scope.holds(id.app()));
+        scope.is_none_or(of)
     };
-    tasks.iter().filter(of_service).filter(|task| all || !is_over(task)).cloned().collect()
+    tasks.iter().filter(in_scope).filter(|task| all || !is_over(task)).cloned().collect()
 }
 
 /// The state, as a colour shows it.
@@ -159,8 +178,13 @@ mod tests {
         let tasks = value::list(&tasks, "tasks");
         assert_eq!(wanted(tasks, false, None).len(), 2);
         assert_eq!(wanted(tasks, true, None).len(), 3);
-        assert_eq!(wanted(tasks, true, Some(&"/shop/web".parse().unwrap())).len(), 2);
-        assert_eq!(wanted(tasks, true, Some(&"/web".parse().unwrap())).len(), 0);
+        let service = |id: &str| Scope::Service(id.parse().unwrap());
+        let group = |id: &str| Scope::Group(id.parse().unwrap());
+        for (scope, count) in
+            [(service("/shop/web"), 2), (service("/web"), 0), (group("/shop"), 2), (group("/sho"), 0)]
+        {
+            assert_eq!(wanted(tasks, true, Some(&scope)).len(), count, "{scope:?}");
+        }
     }
 
     #[test]

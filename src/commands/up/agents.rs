@@ -65,6 +65,8 @@ pub(crate) struct Setup {
     pub(crate) master: String,
     /// For every agent: directories that tasks may fetch files from.
     pub(crate) file_roots: Vec<PathBuf>,
+    /// For every agent: directories that tasks may have as volumes.
+    pub(crate) host_paths: Vec<PathBuf>,
 }
 
 impl Setup {
@@ -88,6 +90,9 @@ impl Setup {
         }
         for root in &self.file_roots {
             command.arg("--file-root").arg(root);
+        }
+        for path in &self.host_paths {
+            command.arg("--allow-host-path").arg(path);
         }
         // A group of its own: Ctrl-C is for us, and we tell the agents what to do.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log).process_group(0);

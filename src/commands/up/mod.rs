@@ -61,6 +61,10 @@ pub(crate) struct UpArgs {
     /// A directory that tasks may fetch file:// addresses from; may be given several times
     #[arg(long, value_name = "DIR")]
     file_root: Vec<PathBuf>,
+
+    /// A directory of this machine that tasks may have as a volume; may be given several times
+    #[arg(long, value_name = "DIR")]
+    allow_host_path: Vec<PathBuf>,
 }
 
 /// Runs the cluster until it is told to stop.
@@ -80,16 +84,18 @@ async fn up(ui: &mut Printer, args: &UpArgs) -> Result<Exit, CliError> {
         Signals::new().map_err(|cause| CliError::internal("cannot hear Ctrl-C").caused_by(&cause))?;
     let dir = directory(args.dir.as_deref())?;
     let shares = shares(args, &dir)?;
+    let host_paths = super::agent::host_paths(&args.allow_host_path)?;
     let listener = listen(args.port).await?;
     let address = listener.local_addr().map_err(|cause| cannot_listen(args.port, &cause))?;
     let url = format!("http://{address}");
 
-    let gateway = start_master(listener, address, &dir).await?;
+    let gateway = start_master(listener, address, &dir, &host_paths).await?;
     let setup = Setup {
         program: super::agent::own_file()?,
         dir: dir.join("agents"),
         master: url.clone(),
         file_roots: args.file_root.clone(),
+        host_paths,
     };
     let (orders, ordered) = watch::channel(Order::Run);
     let (news, mut heard) = mpsc::channel(64);
@@ -207,8 +213,10 @@ async fn start_master(
     listener: TcpListener,
     address: SocketAddr,
     dir: &Path,
+    host_paths: &[PathBuf],
 ) -> Result<gateway::Gateway, CliError> {
-    let options = gateway::Options::one_machine(&dir.join("master"), address, http()?);
+    let mut options = gateway::Options::one_machine(&dir.join("master"), address, http()?);
+    options.host_paths(host_paths.to_vec(), !rustix::process::geteuid().is_root());
     gateway::Gateway::start(listener, options).await.map_err(|cause| {
         let error = CliError::usage("cannot start the master").caused_by(&cause);
         match cause {

@@ -24,11 +24,11 @@ use std::time::Duration;
 use api::Moment;
 use api::link::wire;
 use api::marathon::Uuid;
-use api::mesos::{CheckKind, TaskInfo, TaskKey};
+use api::mesos::{Check, TaskInfo, TaskKey};
 use scheduler::{AgentId, FrameworkId, Resources};
 
 use crate::adopt::Why;
-use crate::health::Probe;
+use crate::health::{Finding, Ready};
 use crate::spec::Exit;
 
 pub use link::Link;
@@ -94,6 +94,8 @@ pub struct Journal {
     pub last: Option<Update>,
     /// Why the agent is ending it.
     pub kill: Option<KillWhy>,
+    /// That it was found ready.
+    pub ready: Option<Ready>,
 }
 
 /// What became of a task that an agent finds when it starts.
@@ -146,7 +148,7 @@ pub enum Input {
     /// A group was emptied, or would not be.
     Emptied(Uuid, Result<(), String>),
     /// A check looked.
-    Probed(Uuid, usize, Probe),
+    Probed(Uuid, usize, Finding),
     /// Time has passed.
     Tick,
     /// End all tasks, then this agent; `at_once` with SIGKILL.
@@ -183,8 +185,8 @@ pub enum Effect {
     Empty(Uuid),
     /// Look at what became of a task, then [`Input::LookedAt`].
     LookAgain(Uuid),
-    /// Look after a task's health, then [`Input::Probed`].
-    Probe(Uuid, usize, Box<CheckKind>, Duration),
+    /// Look after a task, by its check of this number, then [`Input::Probed`].
+    Probe(Uuid, usize, Box<Check>),
     /// Tell the master.
     Send(u64, Box<wire::AgentMessage>),
     /// Close a stream to a master; the reason is for the log.

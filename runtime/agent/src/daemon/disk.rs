@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use api::link::{info_from_wire, info_to_wire, wire};
 use api::marathon::{Timestamp, Uuid};
-use api::mesos::{Reason, TaskState};
+use api::mesos::{Reason, Response, TaskState};
 use prost::Message;
 use scheduler::FrameworkId;
 use serde::{Deserialize, Serialize};
 
 use super::core::{Checkpoint, Journal, KillWhy, Past, Update};
 use super::paths::Meta;
+use crate::health::Ready;
 use crate::record::{self, Draft, Durability, PROTOCOL, Record, RecordError};
 
 /// How long the name of a past task is kept at least, so that a late launch of it is recognised.
@@ -62,6 +63,36 @@ struct JournalFile {
     last: Option<Said>,
     #[serde(default)]
     kill: Option<KillWhy>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ready: Option<ReadyFile>,
+}
+
+/// That a task was found ready, and by which answer.
+#[derive(Serialize, Deserialize)]
+struct ReadyFile {
+    at_ms: i64,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    content_type: String,
+    #[serde(default)]
+    body: String,
+}
+
+impl ReadyFile {
+    fn of(ready: &Ready) -> Self {
+        let response = ready.response.clone();
+        let status = response.as_ref().map(|response| response.status);
+        let (content_type, body) =
+            response.map(|response| (response.content_type, response.body)).unwrap_or_default();
+        Self { at_ms: ready.at.as_millis(), status, content_type, body }
+    }
+
+    fn ready(self) -> Ready {
+        let (content_type, body) = (self.content_type, self.body);
+        let response = self.status.map(|status| Response { status, content_type, body });
+        Ready { at: Timestamp::from_millis(self.at_ms), response }
+    }
 }
 record!(JournalFile, "said.json");
 
@@ -180,6 +211,7 @@ impl Meta {
             pending: journal.pending.iter().map(Said::of).collect(),
             last: journal.last.as_ref().map(Said::of),
             kill: journal.kill.clone(),
+            ready: journal.ready.as_ref().map(ReadyFile::of),
         };
         record::write(&self.task(container), &file, Durability::ThisBoot)
     }
@@ -204,6 +236,7 @@ impl Meta {
                 pending: file.pending.into_iter().filter_map(Said::update).collect(),
                 last: file.last.and_then(Said::update),
                 kill: file.kill,
+                ready: file.ready.map(ReadyFile::ready),
             },
             Ok(None) => Journal::default(),
             Err(e) => {
@@ -337,6 +370,10 @@ mod tests {
             pending: vec![update(TaskState::Running)],
             last: Some(update(TaskState::Running)),
             kill: Some(KillWhy::Unhealthy("w".into())),
+            ready: Some(Ready {
+                at: Timestamp::from_millis(5),
+                response: Some(Response { status: 200, content_type: "t".into(), body: "b".into() }),
+            }),
         };
         meta.keep_journal(task.container, &journal).unwrap();
         assert_eq!(meta.read_journal(task.container), journal);

@@ -80,6 +80,23 @@ mod tests {
     }
 
     #[test]
+    fn a_link_in_a_sandbox_goes_and_what_it_leads_to_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, data) = (dir.path().join("slaves"), dir.path().join("data"));
+        let sandbox = root.join("A/frameworks/F/executors/t/runs/1");
+        for made in [&sandbox.join("deep"), &data] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::write(data.join("kept"), "x").unwrap();
+        for link in ["volume", "deep/volume"] {
+            std::os::unix::fs::symlink(&data, sandbox.join(link)).unwrap();
+        }
+        remove_sandbox(&sandbox, &root).unwrap();
+        assert!(!sandbox.exists());
+        assert_eq!(fs::read_to_string(data.join("kept")).unwrap(), "x");
+    }
+
+    #[test]
     fn a_sandbox_goes_with_the_empty_directories_above_it() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("slaves");

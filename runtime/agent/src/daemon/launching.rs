@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::mesos::{CommandLine, Limit, TaskInfo};
@@ -13,6 +13,7 @@ use scheduler::{Bundle, Scalar};
 
 use super::core::Checkpoint;
 use super::isolation::Means;
+use super::volumes;
 use crate::cgroup::Limits;
 use crate::record::PROTOCOL;
 use crate::spec::{Command, Logs, Secret, Spec};
@@ -32,6 +33,8 @@ pub(super) struct Terms {
     pub(super) user: Option<String>,
     /// Most processes and threads of a task.
     pub(super) pids: u64,
+    /// Directories of this host that tasks may have as volumes.
+    pub(super) host_paths: Vec<PathBuf>,
     /// Where this agent serves files.
     pub(super) endpoint: SocketAddr,
 }
@@ -89,6 +92,7 @@ pub(super) fn spec_of(terms: &Terms, task: &Checkpoint, grace: Duration) -> Resu
         logs: Logs { dir: task.directory.clone(), max_bytes: LOG_BYTES, keep: LOG_FILES },
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         namespaces: terms.means.namespaces,
+        mounts: volumes::place(&info.volumes, terms)?.mounts,
         no_new_privileges: terms.means.no_new_privileges,
     })
 }
@@ -159,6 +163,7 @@ mod tests {
             means: Means::find(&Isolation::Off, Path::new("/w")),
             user: None,
             pids: 100,
+            host_paths: vec![],
             endpoint: "127.0.0.1:5051".parse().unwrap(),
         }
     }

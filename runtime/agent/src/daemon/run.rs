@@ -26,7 +26,7 @@ use super::shims::Shims;
 use super::signals::Signals;
 use super::view::{self, Question};
 use super::worker::{self, Done};
-use super::{DaemonError, Options, Parts, gc, lock};
+use super::{DaemonError, Options, Parts, gc, lock, volumes};
 use crate::detect;
 use crate::health::Looker;
 
@@ -82,6 +82,7 @@ where
         means: Means::find(&options.isolation, &work_dir),
         user: options.user.clone(),
         pids: options.pids,
+        host_paths: options.host_paths.clone(),
         endpoint,
     };
     let looker = Looker::new(options.address, options.shim.clone()).map_err(DaemonError::Http)?;
@@ -329,12 +330,12 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
                 let id = task.info.id.to_string();
                 self.work.spawn(self.shims.clone().look(container, id));
             }
-            Effect::Probe(container, check, kind, timeout) => {
+            Effect::Probe(container, number, check) => {
                 let (looker, inputs, dir) =
                     (self.looker.clone(), self.inputs.clone(), self.meta.task(container));
                 self.work.spawn(async move {
-                    let probe = looker.look(&kind, dir, timeout).await;
-                    let _ = inputs.send(Input::Probed(container, check, probe)).await;
+                    let finding = looker.look(&check, dir).await;
+                    let _ = inputs.send(Input::Probed(container, number, finding)).await;
                 });
             }
             Effect::Done(how) => self.over = Some(how.map_err(DaemonError::Refused)),
@@ -363,15 +364,18 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
         let handle = self.work.spawn(async move {
             let ready = async {
                 let (of, at) = (info.clone(), directory.clone());
-                let user = shims
+                let (user, links) = shims
                     .blocking(move || {
+                        let placed = volumes::place(&of.volumes, &terms)?;
                         let user = user_of(&terms, &of)?;
                         make_sandbox(&at, user.as_ref())?;
-                        Ok::<_, String>(user)
+                        Ok::<_, String>((user, placed.links))
                     })
                     .await??;
                 let fetched = fetcher.fetch(&info.command.uris, &directory, user.as_ref()).await;
-                fetched.map_err(|e| e.to_string())
+                fetched.map_err(|e| e.to_string())?;
+                // After what was fetched, so that nothing of it lands outside.
+                shims.blocking(move || volumes::link(&links, &directory)).await?
             };
             let ready = ready.await;
             let _ = inputs.send(Input::Prepared(container, ready)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::Moment;
 use api::marathon::Timestamp;
-use api::mesos::Check;
+use api::mesos::{Check, Purpose, Response, Sight};
 
 /// What one look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,13 +17,37 @@ pub enum Probe {
     Ignored,
 }
 
+/// What one look came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is well.
+    pub probe: Probe,
+    /// What was seen, where the check's purpose asks for that.
+    pub sight: Option<Sight>,
+}
+
+impl From<Probe> for Finding {
+    fn from(probe: Probe) -> Self {
+        Self { probe, sight: None }
+    }
+}
+
+/// That a task was found ready, which is looked at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// When.
+    pub at: Timestamp,
+    /// The answer that said so, where it is kept.
+    pub response: Option<Response>,
+}
+
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Time has passed.
     Tick,
     /// A look that was asked for came to an end, in time or not.
-    Found(Probe),
+    Found(Finding),
 }
 
 /// What to do.
@@ -54,6 +78,8 @@ enum Next {
     At(Duration),
     /// One is under way, since then.
     Looking(Duration),
+    /// There is none.
+    Never,
 }
 
 /// What was found so far, since this agent runs the check.
@@ -73,6 +99,8 @@ pub struct Findings {
     pub last_failure: Option<Timestamp>,
     /// Why it was bad.
     pub last_failure_cause: Option<String>,
+    /// What the last look saw.
+    pub sight: Option<Sight>,
 }
 
 impl Watch {
@@ -84,18 +112,42 @@ impl Watch {
         Self { check, started, next: Next::At(first), found: Findings::default() }
     }
 
+    /// A readiness check that has found the task ready already.
+    #[must_use]
+    pub fn ended(check: Check, ready: Ready) -> Self {
+        let mut watch = Self::new(check, Duration::ZERO, Duration::ZERO);
+        watch.next = Next::Never;
+        let found = &mut watch.found;
+        found.alive = Some(true);
+        (found.first_success, found.last_success) = (Some(ready.at), Some(ready.at));
+        found.sight = ready.response.map(Sight::Response);
+        watch
+    }
+
+    /// That a readiness check found its task ready; nothing of other checks, or before.
+    #[must_use]
+    pub fn ready(&self) -> Option<Ready> {
+        let at =
+            self.found.first_success.filter(|_| matches!(self.check.purpose, Purpose::Readiness { .. }))?;
+        let response = match &self.found.sight {
+            Some(Sight::Response(response)) => Some(response.clone()),
+            _ => None,
+        };
+        Some(Ready { at, response })
+    }
+
     /// The check.
     #[must_use]
     pub fn check(&self) -> &Check {
         &self.check
     }
 
-    /// When a tick is due; nothing while a look is under way.
+    /// When a tick is due; nothing while a look is under way, or after the last.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
         match self.next {
             Next::At(at) => Some(at),
-            Next::Looking(_) => None,
+            Next::Looking(_) | Next::Never => None,
         }
     }
 
@@ -114,6 +166,26 @@ impl Watch {
         found.first_success.get_or_insert(wall);
         found.last_success = Some(wall);
         vec![Action::Report]
+    }
+
+    /// Only news is told.
+    fn informed(&mut self, finding: Finding, wall: Timestamp) -> Vec<Action> {
+        let found = &mut self.found;
+        let before = (found.alive, found.sight.take());
+        match finding.probe {
+            Probe::Good => {
+                found.first_success.get_or_insert(wall);
+                (found.alive, found.last_success) = (Some(true), Some(wall));
+            }
+            Probe::Bad(why) => {
+                (found.alive, found.last_failure) = (Some(false), Some(wall));
+                found.last_failure_cause = Some(why);
+            }
+            Probe::Ignored => {}
+        }
+        found.sight = finding.sight;
+        let news = found.alive.is_some() && before != (found.alive, found.sight.clone());
+        if news { vec![Action::Report] } else { vec![] }
     }
 
     fn bad(&mut self, why: String, now: Moment) -> Vec<Action> {
@@ -144,11 +216,20 @@ pub fn step(watch: &mut Watch, input: Input, now: Moment) -> Vec<Action> {
             watch.next = Next::Looking(now.elapsed);
             vec![Action::Look]
         }
-        (_, Input::Tick) | (Next::At(_), Input::Found(_)) => vec![],
-        (Next::Looking(began), Input::Found(probe)) => {
+        (_, Input::Tick) | (Next::At(_) | Next::Never, Input::Found(_)) => vec![],
+        (Next::Looking(began), Input::Found(finding)) => {
             watch.next = Next::At(watch.after(began, now.elapsed));
-            match probe {
-                Probe::Good => watch.good(now.wall),
+            if watch.check.purpose == Purpose::Information {
+                return watch.informed(finding, now.wall);
+            }
+            watch.found.sight = finding.sight;
+            match finding.probe {
+                Probe::Good => {
+                    if watch.check.purpose != Purpose::Health {
+                        watch.next = Next::Never;
+                    }
+                    watch.good(now.wall)
+                }
                 Probe::Bad(why) => watch.bad(why, now),
                 Probe::Ignored => vec![],
             }
@@ -169,6 +250,7 @@ mod tests {
             timeout: Duration::from_secs(3),
             grace_period: Duration::from_secs(30),
             kill_after,
+            purpose: Purpose::Health,
         }
     }
 
@@ -183,7 +265,7 @@ mod tests {
 
     fn look(watch: &mut Watch, begin: u64, end: u64, probe: Probe) -> Vec<Action> {
         assert_eq!(step(watch, Input::Tick, at(begin)), [Action::Look]);
-        step(watch, Input::Found(probe), at(end))
+        step(watch, Input::Found(probe.into()), at(end))
     }
 
     fn bad() -> Probe {
@@ -256,9 +338,67 @@ mod tests {
     #[test]
     fn nothing_is_looked_at_twice_at_a_time_and_nothing_unasked_counts() {
         let mut watch = watch(Some(1));
-        assert_eq!(step(&mut watch, Input::Found(bad()), at(140)), []);
+        assert_eq!(step(&mut watch, Input::Found(bad().into()), at(140)), []);
         assert_eq!(step(&mut watch, Input::Tick, at(140)), [Action::Look]);
         assert_eq!(step(&mut watch, Input::Tick, at(999)), []);
         assert_eq!(watch.wake_at(), None);
+    }
+
+    fn of_purpose(purpose: Purpose) -> Watch {
+        let check = Check { purpose, delay: Duration::ZERO, grace_period: Duration::ZERO, ..check(None) };
+        Watch::new(check, at(100).elapsed, at(100).elapsed)
+    }
+
+    fn readiness() -> Purpose {
+        Purpose::Readiness { statuses: vec![200], keep_response: true }
+    }
+
+    #[test]
+    fn readiness_is_looked_at_until_the_first_success() {
+        let mut watch = of_purpose(readiness());
+        let answer = |status| {
+            Some(Sight::Response(Response { status, content_type: String::new(), body: String::new() }))
+        };
+        for (second, probe, status) in [(100, bad(), 503), (110, Probe::Good, 200)] {
+            assert_eq!(step(&mut watch, Input::Tick, at(second)), [Action::Look]);
+            assert_eq!(watch.ready(), None);
+            let finding = Finding { probe, sight: answer(status) };
+            assert_eq!(step(&mut watch, Input::Found(finding), at(second)), [Action::Report], "{second}");
+            assert_eq!(watch.found.sight, answer(status));
+        }
+        let ready = watch.ready().unwrap();
+        assert_eq!((ready.at, ready.response.as_ref().map(|it| it.status)), (at(110).wall, Some(200)));
+        assert_eq!((watch.found.alive, watch.wake_at()), (Some(true), None));
+        assert_eq!(step(&mut watch, Input::Tick, at(999)), []);
+        assert_eq!(step(&mut watch, Input::Found(bad().into()), at(999)), []);
+
+        let again = Watch::ended(watch.check().clone(), ready.clone());
+        assert_eq!((again.ready(), again.wake_at()), (Some(ready), None));
+        assert_eq!(again.found.alive, Some(true));
+    }
+
+    #[test]
+    fn information_is_told_when_it_changes_and_never_kills() {
+        let mut watch = of_purpose(Purpose::Information);
+        let exit = |code| Finding {
+            probe: if code == 0 { Probe::Good } else { bad() },
+            sight: Some(Sight::Exit(code)),
+        };
+        for (at_second, finding, told) in [
+            (100, exit(0), true),
+            (110, exit(0), false),
+            (120, exit(1), true),
+            (130, exit(2), true),
+            (140, bad().into(), true),
+            (150, bad().into(), false),
+            (160, exit(2), true),
+        ] {
+            assert_eq!(step(&mut watch, Input::Tick, at(at_second)), [Action::Look]);
+            let expected: &[Action] = if told { &[Action::Report] } else { &[] };
+            let sight = finding.sight.clone();
+            assert_eq!(step(&mut watch, Input::Found(finding), at(at_second)), expected, "{at_second}");
+            assert_eq!(watch.found.sight, sight);
+        }
+        assert_eq!((watch.ready(), watch.found.healthy), (None, None));
     }
 }

@@ -37,7 +37,9 @@ pub(crate) struct Question {
 pub(crate) enum Answer {
     /// Exit status 0.
     Good,
-    /// Anything else.
+    /// Another exit status.
+    Code(i32),
+    /// It did not come to one.
     Bad(String),
 }
 
@@ -107,7 +109,7 @@ fn finish(mut program: Program, timeout: Duration) -> Result<Answer, String> {
     Ok(match end_of(status) {
         _ if !ended => Answer::Bad(format!("the command took longer than {} ms", timeout.as_millis())),
         End::Code(0) => Answer::Good,
-        End::Code(code) => Answer::Bad(format!("the command exited with status {code}")),
+        End::Code(code) => Answer::Code(code),
         End::Signal(signal) => Answer::Bad(format!("the command was terminated by signal {signal}")),
         End::Failed(why) | End::Stuck(why) => Answer::Bad(why),
     })

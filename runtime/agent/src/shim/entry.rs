@@ -23,6 +23,7 @@ use crate::user::User;
 
 pub(super) mod capabilities;
 pub(super) mod inherit;
+mod mounts;
 
 /// Where programs are looked for when the task's environment does not say.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -73,6 +74,9 @@ fn isolate(spec: &Spec) -> Result<(), String> {
     }
     if spec.namespaces.mount || spec.namespaces.pid {
         own_mounts(spec.namespaces.pid).map_err(|e| format!("cannot make a mount namespace: {e}"))?;
+        mounts::make(spec)?;
+    } else if !spec.mounts.is_empty() {
+        return Err("volumes need a mount namespace, and the task has none".to_owned());
     }
     // A session of its own: no terminal, and a process group by which to find it.
     let _ = setsid();

@@ -191,6 +191,7 @@ pub(crate) fn task(id: &str, line: &str) -> TaskInfo {
         grace: Some(Duration::from_secs(3)),
         checks: vec![],
         labels: std::collections::BTreeMap::new(),
+        volumes: vec![],
     }
 }
 
@@ -201,6 +202,8 @@ pub(crate) fn program() -> Program {
 fn options(work_dir: &Path, master: &str, isolation: Isolation) -> Options {
     let mut options = Options::new(work_dir.to_owned(), vec![master.to_owned()], program());
     options.isolation = isolation;
+    // Beside the work directory of a test nothing else is allowed.
+    options.host_paths = vec![work_dir.join("allowed")];
     options.resources = "cpus:4;mem:4096;disk:4096;ports:[31000-31100]".parse().unwrap();
     options
 }
@@ -308,5 +311,6 @@ pub(crate) fn check(kind: CheckKind, kill_after: Option<u32>) -> Check {
         timeout: Duration::from_secs(10),
         grace_period: Duration::ZERO,
         kill_after,
+        purpose: api::mesos::Purpose::Health,
     }
 }

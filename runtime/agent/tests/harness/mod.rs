@@ -72,6 +72,7 @@ impl Fixture {
             logs: Logs { dir: self.sandbox(id), max_bytes: 1 << 20, keep: 1 },
             grace_ms: 3000,
             namespaces: Namespaces::default(),
+            mounts: vec![],
             no_new_privileges: false,
         }
     }

@@ -87,6 +87,30 @@ impl Client {
         self.json(Call::new(Method::PATCH, app_path(app, &[])).body(change).flag("force", force)).await
     }
 
+    /// Changes several services by one deployment, and creates those that are missing; `{"version","deploymentId"}`.
+    /// With `replace` each definition is taken as the whole one, otherwise as the top-level keys that change.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; 409 when a deployment holds one of them, which `force` cancels.
+    pub async fn put_apps(
+        &self,
+        definitions: &Value,
+        replace: bool,
+        force: bool,
+    ) -> Result<Value, ClientError> {
+        let call = Call::new(Method::PUT, ["v2", "apps"]).body(definitions);
+        let call = if replace { call.query("partialUpdate", "false") } else { call };
+        self.json(call.flag("force", force)).await
+    }
+
+    /// Changes top-level keys of several services by one deployment; never creates. `{"version","deploymentId"}`.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; 404 when one of them is unknown, 409 when a deployment holds one, which `force` cancels.
+    pub async fn patch_apps(&self, changes: &Value, force: bool) -> Result<Value, ClientError> {
+        self.json(Call::new(Method::PATCH, ["v2", "apps"]).body(changes).flag("force", force)).await
+    }
+
     /// Replaces all instances by new ones; `{"version","deploymentId"}`.
     ///
     /// # Errors
@@ -152,12 +176,29 @@ impl Client {
         self.json(Call::new(Method::DELETE, ["v2", "deployments", id])).await
     }
 
+    /// Drops a deployment where it stands; nothing is undone.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; 404 when it is done.
+    pub async fn drop_deployment(&self, id: &str) -> Result<(), ClientError> {
+        let call = Call::new(Method::DELETE, ["v2", "deployments", id]).flag("force", true);
+        self.json(call).await.map(|_empty| ())
+    }
+
     /// `{"versions": […]}` of a service, newest first.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn app_versions(&self, app: &AppId) -> Result<Value, ClientError> {
         self.json(Call::get(app_path(app, &["versions"]))).await
+    }
+
+    /// The definition of a service as it was in one version.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; 404 when there is no such version.
+    pub async fn app_version(&self, app: &AppId, version: &str) -> Result<Value, ClientError> {
+        self.json(Call::get(app_path(app, &["versions", version]))).await
     }
 
     /// What leads, and with which framework id its tasks run.

@@ -8,6 +8,7 @@
 mod error;
 mod events;
 mod files;
+mod groups;
 mod marathon;
 mod mesos;
 mod retry;

@@ -9,8 +9,8 @@ use super::wire;
 use crate::Secret;
 use crate::marathon::{Timestamp, Uuid};
 use crate::mesos::{
-    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Reason, Source,
-    TaskInfo, TaskKey, TaskState, TaskStatus, Uri,
+    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Purpose, Reason,
+    Response, Sight, Source, TaskInfo, TaskKey, TaskState, TaskStatus, Uri, Volume,
 };
 
 fn wrong(field: &'static str, problem: impl std::fmt::Display) -> LinkError {
@@ -116,6 +116,15 @@ pub fn info_to_wire(info: &TaskInfo) -> wire::TaskInfo {
         grace_ms: info.grace.map(millis),
         checks: info.checks.iter().map(check_to_wire).collect(),
         labels: info.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        volumes: info
+            .volumes
+            .iter()
+            .map(|volume| wire::Volume {
+                container_path: volume.container_path.clone(),
+                host_path: volume.host_path.clone(),
+                read_only: volume.read_only,
+            })
+            .collect(),
     }
 }
 
@@ -158,6 +167,15 @@ pub fn info_from_wire(info: wire::TaskInfo) -> Result<TaskInfo, LinkError> {
         grace: info.grace_ms.map(Duration::from_millis),
         checks: info.checks.into_iter().map(check_from_wire).collect::<Result<_, _>>()?,
         labels: info.labels.into_iter().collect(),
+        volumes: info
+            .volumes
+            .into_iter()
+            .map(|volume| Volume {
+                container_path: volume.container_path,
+                host_path: volume.host_path,
+                read_only: volume.read_only,
+            })
+            .collect(),
     })
 }
 
@@ -205,6 +223,16 @@ fn check_to_wire(check: &Check) -> wire::Check {
         grace_period_ms: millis(check.grace_period),
         kill_after: check.kill_after,
         kind: Some(kind),
+        purpose: match &check.purpose {
+            Purpose::Health => None,
+            Purpose::Readiness { statuses, keep_response } => {
+                Some(wire::check::Purpose::Readiness(wire::Readiness {
+                    status: statuses.iter().copied().map(u32::from).collect(),
+                    keep_response: *keep_response,
+                }))
+            }
+            Purpose::Information => Some(wire::check::Purpose::Information(wire::Information {})),
+        },
     }
 }
 
@@ -235,7 +263,19 @@ fn check_from_wire(check: wire::Check) -> Result<Check, LinkError> {
         timeout: Duration::from_millis(check.timeout_ms),
         grace_period: Duration::from_millis(check.grace_period_ms),
         kill_after: check.kill_after,
+        purpose: match check.purpose {
+            None => Purpose::Health,
+            Some(wire::check::Purpose::Readiness(readiness)) => Purpose::Readiness {
+                statuses: readiness.status.into_iter().map(status).collect::<Result<_, _>>()?,
+                keep_response: readiness.keep_response,
+            },
+            Some(wire::check::Purpose::Information(wire::Information {})) => Purpose::Information,
+        },
     })
+}
+
+fn status(status: u32) -> Result<u16, LinkError> {
+    u16::try_from(status).map_err(|e| wrong("status", e))
 }
 
 /// A status for the wire.
@@ -306,14 +346,35 @@ pub fn health_to_wire(framework: &str, report: &HealthReport) -> wire::HealthRep
         last_success: report.last_success.map(Timestamp::as_millis),
         last_failure: report.last_failure.map(Timestamp::as_millis),
         last_failure_cause: report.last_failure_cause.clone(),
+        sight: report.sight.as_ref().map(|sight| match sight {
+            Sight::Response(response) => wire::health_report::Sight::Response(wire::HttpResponse {
+                status: u32::from(response.status),
+                content_type: response.content_type.clone(),
+                body: response.body.clone(),
+            }),
+            Sight::Status(status) => wire::health_report::Sight::Status(u32::from(*status)),
+            Sight::Connected(connected) => wire::health_report::Sight::Connected(*connected),
+            Sight::Exit(code) => wire::health_report::Sight::ExitCode(*code),
+        }),
     }
 }
 
 /// A check's result again.
 ///
 /// # Errors
-/// When the task id is none.
+/// When the task id is none, or a status.
 pub fn health_from_wire(agent: &AgentId, report: wire::HealthReport) -> Result<HealthReport, LinkError> {
+    let sight = match report.sight {
+        None => None,
+        Some(wire::health_report::Sight::Response(response)) => Some(Sight::Response(Response {
+            status: status(response.status)?,
+            content_type: response.content_type,
+            body: response.body,
+        })),
+        Some(wire::health_report::Sight::Status(number)) => Some(Sight::Status(status(number)?)),
+        Some(wire::health_report::Sight::Connected(connected)) => Some(Sight::Connected(connected)),
+        Some(wire::health_report::Sight::ExitCode(code)) => Some(Sight::Exit(code)),
+    };
     Ok(HealthReport {
         task: report.task_id.parse().map_err(|e| wrong("task_id", e))?,
         agent: agent.clone(),
@@ -324,5 +385,6 @@ pub fn health_from_wire(agent: &AgentId, report: wire::HealthReport) -> Result<H
         last_success: report.last_success.map(Timestamp::from_millis),
         last_failure: report.last_failure.map(Timestamp::from_millis),
         last_failure_cause: report.last_failure_cause,
+        sight,
     })
 }

@@ -7,8 +7,8 @@ use super::*;
 use crate::Secret;
 use crate::marathon::{Timestamp, Uuid};
 use crate::mesos::{
-    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Reason, Source,
-    TaskInfo, TaskState, TaskStatus, Uri,
+    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Purpose, Reason,
+    Response, Sight, Source, TaskInfo, TaskState, TaskStatus, Uri, Volume,
 };
 
 /// With every field set, and to something that is not its default.
@@ -20,6 +20,7 @@ fn info() -> TaskInfo {
         timeout: Duration::from_millis(3),
         grace_period: Duration::from_millis(4),
         kill_after: Some(5),
+        purpose: Purpose::Health,
     };
     let http =
         |address, tls| CheckKind::Http { address, port: 80, path: "/h?a".into(), tls, ignore_1xx: !tls };
@@ -51,7 +52,13 @@ fn info() -> TaskInfo {
                 kill_after: None,
                 ..check(CheckKind::Command(CommandLine::Argv(vec!["a".into(), "b".into()])))
             },
+            Check {
+                purpose: Purpose::Readiness { statuses: vec![200, 418], keep_response: true },
+                ..check(http(CheckAddress::Agent, false))
+            },
+            Check { purpose: Purpose::Information, ..check(http(CheckAddress::Agent, false)) },
         ],
+        volumes: vec![Volume { container_path: "c".into(), host_path: "/h".into(), read_only: true }],
         labels: [("l".to_owned(), "v".to_owned())].into(),
     }
 }
@@ -112,18 +119,38 @@ fn health_arrives_as_it_was_sent() {
         last_success: None,
         last_failure: Some(Timestamp::from_millis(5)),
         last_failure_cause: Some("c".into()),
+        sight: None,
     };
-    assert_eq!(health_from_wire(&report.agent, health_to_wire("f", &report)).unwrap(), report);
+    let response = Response { status: 503, content_type: "text/plain".into(), body: "wait".into() };
+    for sight in [
+        None,
+        Some(Sight::Response(response)),
+        Some(Sight::Status(200)),
+        Some(Sight::Connected(false)),
+        Some(Sight::Exit(-1)),
+    ] {
+        let report = HealthReport { sight, ..report.clone() };
+        let bytes = health_to_wire("f", &report).encode_to_vec();
+        let arrived = wire::HealthReport::decode(bytes.as_slice()).unwrap();
+        assert_eq!(health_from_wire(&report.agent, arrived).unwrap(), report);
+    }
 }
 
 #[test]
 fn what_cannot_be_is_named() {
     type Break = fn(&mut wire::TaskInfo);
-    let broken: [(Break, &str); 7] = [
+    let broken: [(Break, &str); 8] = [
         (|info| info.id = "a/b".into(), "id: "),
         (|info| info.role = "-".into(), "role: "),
         (|info| info.command = None, "command: is missing"),
         (|info| info.checks[0].kind = None, "checks: is of an unknown kind"),
+        (
+            |info| {
+                let readiness = wire::Readiness { status: vec![70_000], keep_response: false };
+                info.checks[0].purpose = Some(wire::check::Purpose::Readiness(readiness));
+            },
+            "status: ",
+        ),
         (
             |info| info.mem_limit = Some(wire::Limit { thousandths: Some(-1) }),
             "limits: -0.001 is out of bounds",

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::json::MOST_PLACES;
 use super::path_id::{AppId, GroupId};
 use super::timestamp::Timestamp;
 use super::uuid::Uuid;
@@ -65,9 +66,9 @@ pub enum ApiError {
     /// No such deployment; holds the id as it was asked for.
     #[error("DeploymentPlan {0} does not exist")]
     NoDeployment(String),
-    /// Nothing of the app waits to be launched.
+    /// Nothing of the app waits to be launched; holds the id as it was asked for.
     #[error("Application {0} not found in tasks queue.")]
-    NotQueued(AppId),
+    NotQueued(String),
     /// Nobody leads at the moment, as `/v2/leader` says it.
     #[error("There is no leader")]
     NoLeader,
@@ -105,6 +106,16 @@ pub enum ApiError {
     Unavailable(String),
 }
 
+/// A small body must not make an answer without end.
+fn at_most(mut details: Vec<Detail>) -> Vec<Detail> {
+    let unsaid = details.len().saturating_sub(MOST_PLACES);
+    if unsaid > 0 {
+        details.truncate(MOST_PLACES);
+        details.push(Detail { path: "/".to_owned(), errors: vec![format!("and {unsaid} more")] });
+    }
+    details
+}
+
 fn in_version(version: Option<&String>) -> String {
     version.map(|version| format!(" in version {version}")).unwrap_or_default()
 }
@@ -123,6 +134,41 @@ impl ApiError {
     /// One mistake at one place.
     pub fn invalid(path: &str, error: impl Into<String>) -> ApiError {
         ApiError::Invalid(vec![Detail { path: path.to_owned(), errors: vec![error.into()] }])
+    }
+
+    /// The same mistakes of something that stands at `path` of a larger body.
+    #[must_use]
+    pub fn below(self, path: &str) -> ApiError {
+        let lower = |details: Vec<Detail>| {
+            let lower = |Detail { path: own, errors }| match own.as_str() {
+                "/" if !path.is_empty() => Detail { path: path.to_owned(), errors },
+                "/" => Detail { path: own, errors },
+                own => Detail { path: format!("{path}{own}"), errors },
+            };
+            details.into_iter().map(lower).collect()
+        };
+        match self {
+            ApiError::WrongTypes(details) => ApiError::WrongTypes(lower(details)),
+            ApiError::Invalid(details) => ApiError::Invalid(lower(details)),
+            other => other,
+        }
+    }
+
+    /// Several refusals of one request as one; `None` when there are none. Wrong types come first, then the first that
+    /// is not about places of the body, then what is invalid.
+    pub fn together(errors: Vec<ApiError>) -> Option<ApiError> {
+        let (mut wrong_types, mut invalid, mut other) = (Vec::new(), Vec::new(), None);
+        for error in errors {
+            match error {
+                ApiError::WrongTypes(details) => wrong_types.extend(details),
+                ApiError::Invalid(details) => invalid.extend(details),
+                error => other = other.or(Some(error)),
+            }
+        }
+        if !wrong_types.is_empty() {
+            return Some(ApiError::WrongTypes(at_most(wrong_types)));
+        }
+        other.or_else(|| (!invalid.is_empty()).then(|| ApiError::Invalid(at_most(invalid))))
     }
 
     /// The HTTP status (§2).
@@ -210,7 +256,7 @@ mod tests {
             ),
             (ApiError::NoTask("id".into()), 404, message("Task 'id' does not exist")),
             (ApiError::NoDeployment("id".into()), 404, message("DeploymentPlan id does not exist")),
-            (ApiError::NotQueued(app.clone()), 404, message("Application /x not found in tasks queue.")),
+            (ApiError::NotQueued(app.to_string()), 404, message("Application /x not found in tasks queue.")),
             (ApiError::NoLeader, 404, message("There is no leader")),
             (ApiError::NoRoute("/v3".into()), 404, message("There is nothing at /v3")),
             (ApiError::MethodNotAllowed, 405, message("Method Not Allowed")),

@@ -16,7 +16,7 @@ pub fn read_json(body: &[u8]) -> Result<Value, ApiError> {
 }
 
 /// How many places an answer names: a small body must not make an answer without end.
-const MOST_PLACES: usize = 1_000;
+pub(crate) const MOST_PLACES: usize = 1_000;
 
 /// All that was found wrong so far.
 #[derive(Debug, Default)]

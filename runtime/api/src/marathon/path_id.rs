@@ -1,5 +1,6 @@
 //! Path ids of apps and groups (§1, §4): absolute, like `/shop/web`, whatever was written.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -185,6 +186,11 @@ impl GroupId {
         self.0.parent().map(GroupId)
     }
 
+    /// What the ids of everything below this group begin with.
+    pub fn prefix(&self) -> String {
+        format!("{}/", self.as_str().trim_end_matches('/'))
+    }
+
     /// Whether the app stands in this group or in one below it.
     pub fn contains(&self, app: &AppId) -> bool {
         self.0.contains(&app.0)
@@ -237,12 +243,18 @@ impl FromStr for GroupId {
     }
 }
 
-/// Shows and writes an id as its absolute text.
+/// Shows and writes an id as its absolute text, whose order is the id's: what stands below an id follows without a gap.
 macro_rules! shown_as_text {
     ($($id:ty),*) => {$(
         impl fmt::Display for $id {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.as_str())
+            }
+        }
+
+        impl Borrow<str> for $id {
+            fn borrow(&self) -> &str {
+                self.as_str()
             }
         }
 

@@ -81,7 +81,7 @@ pub struct GroupEmbed {
 }
 
 impl GroupEmbed {
-    /// Reads the values of `embed`; without any, groups and apps.
+    /// Reads the values of `embed`; without any, all but what is known about the apps.
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> GroupEmbed {
         let values: Vec<&str> = values.into_iter().collect();
         let has = |name: &str| values.contains(&name);
@@ -91,7 +91,7 @@ impl GroupEmbed {
         GroupEmbed {
             groups: values.is_empty() || has("group.groups"),
             apps: values.is_empty() || has("group.apps") || app.is_some(),
-            pods: has("group.pods"),
+            pods: values.is_empty() || has("group.pods"),
             app,
         }
     }
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_group_shows_groups_and_apps_unless_told_what_to_show() {
         let parse = |values: &[&'static str]| GroupEmbed::parse(values.iter().copied());
-        assert_eq!(parse(&[]), GroupEmbed { groups: true, apps: true, pods: false, app: None });
+        assert_eq!(parse(&[]), GroupEmbed { groups: true, apps: true, pods: true, app: None });
         assert_eq!(
             parse(&["group.groups"]),
             GroupEmbed { groups: true, apps: false, pods: false, app: None }

@@ -33,7 +33,7 @@ pub enum AppRoute {
 }
 
 /// Undoes percent-encoding; what is no valid escape stays as it is, and no id will match it.
-fn decode(path: &str) -> String {
+pub(super) fn decode(path: &str) -> String {
     let mut bytes = Vec::with_capacity(path.len());
     let mut rest = path.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -76,7 +76,7 @@ pub fn parse_app_path(path: &str) -> AppRoute {
     }
 }
 
-fn absolute(elements: &[&str]) -> String {
+pub(super) fn absolute(elements: &[&str]) -> String {
     format!("/{}", elements.join("/"))
 }
 
@@ -97,7 +97,7 @@ fn with_group(elements: &[&str], route: impl FnOnce(GroupId) -> AppRoute) -> App
 }
 
 /// In a URL `.` and `..` are no way to get from one id to another: that would get around rules about prefixes.
-fn literal(elements: &[&str]) -> Result<(), IdError> {
+pub(super) fn literal(elements: &[&str]) -> Result<(), IdError> {
     match elements.iter().find(|element| matches!(**element, "." | "..")) {
         Some(element) => Err(IdError::Element { element: (*element).to_owned() }),
         None => Ok(()),

@@ -53,12 +53,12 @@ impl App {
 }
 
 /// Gives every port of `app` that is 0 a number of `range`. A port keeps the number that the port at its place had in
-/// `previous`; other numbers are ones that are not in `taken`, the service ports of the other apps.
+/// `previous`; other numbers are ones that are not `taken` by other apps.
 /// With `requirePorts` too, as in the reference, although the number then binds placement.
 pub fn assign_service_ports(
     app: &mut App,
     previous: Option<&App>,
-    taken: &BTreeSet<u16>,
+    taken: impl Fn(u16) -> bool,
     range: RangeInclusive<u16>,
 ) -> Result<(), NoFreePort> {
     let mut ports = ports_of(app);
@@ -69,7 +69,7 @@ pub fn assign_service_ports(
             *port = kept;
         }
     }
-    let mut free = range.clone().filter(|port| !taken.contains(port) && !used.contains(port));
+    let mut free = range.clone().filter(|port| !taken(*port) && !used.contains(port));
     for port in ports.iter_mut().filter(|port| **port == 0) {
         *port = free.next().ok_or_else(|| NoFreePort { range: range.clone() })?;
     }
@@ -91,21 +91,21 @@ mod tests {
 
     #[test]
     fn ports_get_free_numbers_and_keep_them_across_updates() {
-        let taken = BTreeSet::from([10_000, 10_002]);
+        let taken = |port| [10_000, 10_002].contains(&port);
         let mut first = app(&[0, 8080, 0]);
-        assign_service_ports(&mut first, None, &taken, 10_000..=10_005).unwrap();
+        assign_service_ports(&mut first, None, taken, 10_000..=10_005).unwrap();
         assert_eq!(first.service_ports(), [10_001, 8080, 10_003]);
         let mut second = app(&[0, 0, 0, 0]);
-        assign_service_ports(&mut second, Some(&first), &taken, 10_000..=10_005).unwrap();
+        assign_service_ports(&mut second, Some(&first), taken, 10_000..=10_005).unwrap();
         assert_eq!(second.service_ports(), [10_001, 10_004, 10_003, 10_005]);
         let mut third = app(&[10_001, 0]);
-        assign_service_ports(&mut third, Some(&app(&[10_003, 10_001])), &taken, 10_000..=10_005).unwrap();
+        assign_service_ports(&mut third, Some(&app(&[10_003, 10_001])), taken, 10_000..=10_005).unwrap();
         assert_eq!(third.service_ports(), [10_001, 10_003]);
     }
 
     #[test]
     fn an_exhausted_range_is_said() {
-        let error = assign_service_ports(&mut app(&[0, 0]), None, &BTreeSet::new(), 7..=7).unwrap_err();
+        let error = assign_service_ports(&mut app(&[0, 0]), None, |_| false, 7..=7).unwrap_err();
         assert_eq!(error.to_string(), "No more service ports are free between 7 and 7");
     }
 }

@@ -173,6 +173,9 @@ pub struct Task {
     pub local_volumes: Vec<LocalVolume>,
     /// One per health check that has had a result.
     pub health_check_results: Vec<HealthCheckResult>,
+    /// What the app's `check` saw last; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_result: Option<CheckResult>,
     /// The agent's region.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -230,6 +233,27 @@ pub struct HealthCheckResult {
     pub last_failure_cause: Option<String>,
     /// Whose health it is.
     pub instance_id: InstanceId,
+}
+
+/// What an informational check saw, by its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum CheckResult {
+    /// An answer.
+    Http {
+        /// Its status.
+        status_code: u16,
+    },
+    /// A connection.
+    Tcp {
+        /// Whether it came to be.
+        succeeded: bool,
+    },
+    /// A command.
+    Exec {
+        /// Its exit status.
+        exit_code: i32,
+    },
 }
 
 /// What a readiness check has found.

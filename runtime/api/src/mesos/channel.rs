@@ -9,7 +9,7 @@ use scheduler::{AgentId, Filter, FrameworkId, Host, Resources, Role};
 
 use tokio::sync::mpsc;
 
-use super::{TaskInfo, TaskKey, TaskStatus};
+use super::{Sight, TaskInfo, TaskKey, TaskStatus};
 use crate::marathon::{Timestamp, Uuid};
 
 /// A framework as it subscribes. A partition-aware one always: it is told `TASK_UNREACHABLE`, `TASK_GONE`, … .
@@ -135,6 +135,8 @@ pub struct HealthReport {
     pub last_failure: Option<Timestamp>,
     /// Why it was bad.
     pub last_failure_cause: Option<String>,
+    /// What the last look saw, where the check's purpose asks for that.
+    pub sight: Option<Sight>,
 }
 
 /// A framework's two directions. Both are bounded. The master never waits for a framework: one that leaves too many events

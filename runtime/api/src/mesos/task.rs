@@ -64,8 +64,10 @@ pub struct TaskInfo {
     pub limits: Limits,
     /// From SIGTERM to SIGKILL; the agent's default when absent.
     pub grace: Option<Duration>,
-    /// How its health is found out, beside it.
+    /// What is looked after beside it.
     pub checks: Vec<Check>,
+    /// What of the agent's host it has.
+    pub volumes: Vec<Volume>,
     /// For people and tools.
     pub labels: BTreeMap<String, String>,
 }
@@ -142,7 +144,18 @@ pub struct Limits {
     pub mem: Option<Limit>,
 }
 
-/// A health check, run by the agent beside the task.
+/// A directory or file of the agent's host. The agent takes those alone that its operator allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it appears: absolute, or within the sandbox.
+    pub container_path: String,
+    /// What appears; absolute.
+    pub host_path: String,
+    /// Whether it cannot be written to.
+    pub read_only: bool,
+}
+
+/// A check, run by the agent beside the task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
     /// How.
@@ -158,12 +171,54 @@ pub struct Check {
     /// After so many failures in a row the agent kills the task; `None` leaves that to the framework, which hears of
     /// every result.
     pub kill_after: Option<u32>,
+    /// What for.
+    pub purpose: Purpose,
 }
 
-/// How health is found out.
+/// What a check is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The task's health.
+    Health,
+    /// Whether it can take work. The first good result is the last look.
+    Readiness {
+        /// What is good, of HTTP.
+        statuses: Vec<u16>,
+        /// Whether the answer is told too.
+        keep_response: bool,
+    },
+    /// What was seen is told when it changes, and nothing follows.
+    Information,
+}
+
+/// What a look saw, where that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// An answer, or one in place of it (504) that says why there was none.
+    Response(Response),
+    /// The status of an answer.
+    Status(u16),
+    /// Whether a connection came to be.
+    Connected(bool),
+    /// A command's exit status.
+    Exit(i32),
+}
+
+/// An answer over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// Its status.
+    pub status: u16,
+    /// Its type; empty when it named none.
+    pub content_type: String,
+    /// The beginning of its text.
+    pub body: String,
+}
+
+/// How something is found out.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CheckKind {
-    /// A GET request. Good: a status from 200 to 399. Certificates are not verified.
+    /// A GET request. Good: a status from 200 to 399, unless the purpose says otherwise. Certificates are not verified.
     Http {
         /// Whose port.
         address: CheckAddress,

@@ -156,6 +156,7 @@ pub(crate) fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         grace: None,
         checks: vec![],
         labels: [("kind".to_owned(), "test".to_owned())].into(),
+        volumes: vec![],
     }
 }
 

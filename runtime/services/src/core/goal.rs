@@ -19,14 +19,17 @@ pub(crate) struct Goal {
 
 /// `action` is what a deployment does to the app at the moment; without one it is kept as it is.
 pub(crate) fn goal(entry: &Entry, action: Option<ActionKind>) -> Goal {
-    let Some(app) = entry.app.as_deref() else { return stop(entry) };
+    if matches!(action, Some(ActionKind::StartApplication | ActionKind::ResolveArtifacts)) {
+        return Goal { done: true, ..Goal::default() };
+    }
+    let Some(app) = entry.definition().map(|app| &**app) else {
+        // A new app that its deployment has not come to yet, or one that is gone.
+        return if entry.held.is_some() { Goal::default() } else { stop(entry) };
+    };
     match action {
-        Some(ActionKind::StartApplication | ActionKind::ResolveArtifacts) => {
-            Goal { done: true, ..Goal::default() }
-        }
         Some(ActionKind::StopApplication) => stop(entry),
         Some(ActionKind::RestartApplication) => restart(entry, app),
-        Some(ActionKind::ScaleApplication) | None => scale(entry, app),
+        _ => scale(entry, app),
     }
 }
 
@@ -67,7 +70,7 @@ fn restart(entry: &Entry, app: &App) -> Goal {
         entry.instances.values().partition(|instance| instance.is_outdated(app));
     let old_staying: Vec<&Instance> = old.iter().copied().filter(|instance| !instance.killing).collect();
     let new_active: Vec<&Instance> = new.iter().copied().filter(|instance| instance.is_active()).collect();
-    let healthy = all.iter().filter(|instance| instance.is_active() && instance.is_ready()).count();
+    let healthy = all.iter().filter(|instance| instance.is_active() && instance.carries(app)).count();
     let (least, most) = bounds(app, healthy);
     let wanted = usize_of(app.instances);
 
@@ -76,14 +79,14 @@ fn restart(entry: &Entry, app: &App) -> Goal {
     let mut kill: Vec<Uuid> = bad.iter().map(|instance| instance.id.uuid).collect();
     let spare = if least == 0 { all.len() } else { healthy.saturating_sub(least) };
     // What is not known to be healthy may be so all the same: it waits until that is known, unless nobody must be.
-    let is_sure = |instance: &&Instance| least == 0 || instance.is_ready();
+    let is_sure = |instance: &&Instance| least == 0 || instance.carries(app);
     let going = to_kill(app, good.into_iter().filter(is_sure).collect(), &all, spare);
     let spare = spare.saturating_sub(going.len());
     kill.extend(going);
     // More than are wanted, since fewer are wanted than when they were started.
     let surplus = new_active.len().saturating_sub(wanted);
     let (bad, good): (Vec<&Instance>, Vec<&Instance>) =
-        new_active.iter().copied().partition(|instance| instance.is_known_bad());
+        new_active.iter().copied().partition(|instance| instance.is_known_bad() || instance.is_unready());
     let going = to_kill(app, bad, &new_active, surplus);
     let surplus = surplus.saturating_sub(going.len());
     kill.extend(going);

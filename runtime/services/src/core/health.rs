@@ -1,16 +1,31 @@
 //! What checks found (§7). Where the reference's leader decides, it is decided here that an instance goes.
 
-use api::marathon::{Event, HealthCheckResult, InstanceId, TaskFailure, TaskId, Timestamp};
-use api::mesos::{HealthReport, TaskState};
+use api::marathon::{
+    CheckResult, Event, HealthCheckResult, HttpResponse, InstanceId, ReadinessCheckResult, TaskFailure,
+    TaskId, Timestamp,
+};
+use api::mesos::{HealthReport, Sight, TaskState};
 
+use super::launch::What;
 use super::run;
-use super::state::{Instance, config_version};
+use super::state::{Instance, config_version, counts};
 use super::status;
 use super::turn::Turn;
 
 /// A result of one check.
 pub(crate) fn report(turn: &mut Turn<'_>, report: HealthReport) {
     let Ok(task) = report.task.as_str().parse::<TaskId>() else { return };
+    let id = task.instance().clone();
+    let known = turn.state.instance(&id).filter(|instance| instance.key == report.task);
+    match known.and_then(|instance| What::of(instance, report.check)) {
+        Some(What::Health(check)) => health(turn, &task, check, report),
+        Some(What::Readiness) => readiness(turn, &id, report),
+        Some(What::Information) => information(turn, &id, &report),
+        None => {}
+    }
+}
+
+fn health(turn: &mut Turn<'_>, task: &TaskId, number: usize, report: HealthReport) {
     let id = task.instance().clone();
     let result = HealthCheckResult {
         alive: report.alive,
@@ -21,16 +36,18 @@ pub(crate) fn report(turn: &mut Turn<'_>, report: HealthReport) {
         last_failure_cause: report.last_failure_cause,
         instance_id: id.clone(),
     };
-    let Some(instance) = turn.state.instance_mut(&id).filter(|instance| instance.key == report.task) else {
-        return;
-    };
-    let Some(slot) = instance.health.get_mut(report.check) else { return };
+    let counted = counts(&result);
+    let Some(instance) = turn.state.instance_mut(&id) else { return };
+    let Some(slot) = instance.health.get_mut(number) else { return };
     let failures_before = slot.as_ref().map(|before| (before.consecutive_failures, before.last_failure));
-    let alive_before = slot.as_ref().map(|before| before.alive);
+    let alive_before = slot.as_ref().filter(|before| counts(before)).map(|before| before.alive);
     *slot = Some(result);
     let instance = instance.clone();
-    let Some(check) = instance.spec.health_checks.get(report.check).cloned() else { return };
+    let Some(check) = instance.spec.health_checks.get(number).cloned() else { return };
     turn.state.touch(&id.app);
+    if !counted {
+        return;
+    }
     if !report.alive && failures_before != Some((report.consecutive_failures, report.last_failure)) {
         turn.publish(Event::FailedHealthCheck {
             app_id: id.app.clone(),
@@ -51,7 +68,49 @@ pub(crate) fn report(turn: &mut Turn<'_>, report: HealthReport) {
     let enough = most > 0 && report.consecutive_failures >= most;
     let decides = !check.protocol.is_agent_run() && instance.state == TaskState::Running;
     if !report.alive && enough && decides && instance.is_active() && !turn.state.frozen {
-        kill(turn, &instance, report.consecutive_failures, &cause_of(&instance, report.check));
+        kill(turn, &instance, report.consecutive_failures, &cause_of(&instance, number));
+    }
+}
+
+/// Once ready is ready: nobody looks again.
+fn readiness(turn: &mut Turn<'_>, id: &InstanceId, report: HealthReport) {
+    let Some(instance) = turn.state.instance_mut(id) else { return };
+    let Some(check) = instance.spec.readiness_checks.first() else { return };
+    if instance.readiness.as_ref().is_some_and(|before| before.ready) && !report.alive {
+        return;
+    }
+    let last_response = match report.sight {
+        Some(Sight::Response(response)) if check.preserve_last_response => Some(HttpResponse {
+            status: response.status,
+            content_type: response.content_type,
+            body: response.body,
+        }),
+        _ => None,
+    };
+    let result = ReadinessCheckResult {
+        name: check.name.clone(),
+        task_id: instance.task.clone(),
+        ready: report.alive,
+        last_response,
+    };
+    if instance.readiness.as_ref() != Some(&result) {
+        instance.readiness = Some(result);
+        turn.state.touch(&id.app);
+    }
+}
+
+fn information(turn: &mut Turn<'_>, id: &InstanceId, report: &HealthReport) {
+    let Some(instance) = turn.state.instance_mut(id) else { return };
+    let result = match report.sight {
+        Some(Sight::Status(status_code)) => Some(CheckResult::Http { status_code }),
+        Some(Sight::Connected(succeeded)) => Some(CheckResult::Tcp { succeeded }),
+        Some(Sight::Exit(exit_code)) => Some(CheckResult::Exec { exit_code }),
+        // It did not come to a result in time.
+        Some(Sight::Response(_)) | None => None,
+    };
+    if instance.check != result {
+        instance.check = result;
+        turn.state.touch(&id.app);
     }
 }
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use api::Secret;
 use api::marathon::{
-    App, Condition, HealthCheck, HealthProtocol, IpProtocol, Limit as AppLimit, TaskFacts, task_environment,
+    App, Check as AppCheck, CheckCommand, CheckKind as AppCheckKind, CheckPort, Condition, HealthCheck,
+    HealthProtocol, HttpScheme, IpProtocol, Limit as AppLimit, ReadinessCheck, TaskFacts,
+    Volume as AppVolume, VolumeMode, task_environment,
 };
 use api::mesos::{
-    Check, CheckAddress, CheckKind, Command, CommandLine, Limit, Limits, Offer, TaskInfo, TaskState, Uri,
+    Check, CheckAddress, CheckKind, Command, CommandLine, Limit, Limits, Offer, Purpose, TaskInfo, TaskState,
+    Uri, Volume,
 };
 use scheduler::Scalar;
 
@@ -57,9 +60,57 @@ pub(crate) fn task(instance: &Instance, offer: &Offer, fit: Fit) -> TaskInfo {
         },
         limits: limits(app),
         grace: app.task_kill_grace_period_seconds.map(seconds),
-        checks: app.health_checks.iter().map(|check| health_check(check, &instance.ports)).collect(),
+        checks: checks(instance),
         labels: app.labels.clone(),
+        volumes: volumes(app),
     }
+}
+
+/// In the order that [`What::of`] knows.
+fn checks(instance: &Instance) -> Vec<Check> {
+    let (app, ports) = (&instance.spec, &instance.ports);
+    let health = app.health_checks.iter().map(|check| health_check(check, ports));
+    let readiness = app.readiness_checks.iter().take(usize::from(instance.looked_at));
+    let readiness = readiness.map(|check| readiness_check(app, check, ports));
+    let information = app.check.iter().map(|check| information(app, check, ports));
+    health.chain(readiness).chain(information).collect()
+}
+
+/// What one of a task's checks is, by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A health check, by its place in the app.
+    Health(usize),
+    /// The readiness check.
+    Readiness,
+    /// The informational check.
+    Information,
+}
+
+impl What {
+    /// `None` for a number that no check has.
+    pub(crate) fn of(instance: &Instance, check: usize) -> Option<What> {
+        let app = &instance.spec;
+        let readiness = app.readiness_checks.iter().take(usize::from(instance.looked_at));
+        let health = (0..app.health_checks.len()).map(What::Health);
+        let mut all = health
+            .chain(readiness.map(|_| What::Readiness))
+            .chain(app.check.iter().map(|_| What::Information));
+        all.nth(check)
+    }
+}
+
+fn volumes(app: &App) -> Vec<Volume> {
+    let volumes = app.container.iter().flat_map(|container| &container.volumes);
+    let volume = |volume: &AppVolume| match volume {
+        AppVolume::Host { container_path, host_path, mode } => Some(Volume {
+            container_path: container_path.clone(),
+            host_path: host_path.clone(),
+            read_only: *mode == VolumeMode::ReadOnly,
+        }),
+        _ => None,
+    };
+    volumes.filter_map(volume).collect()
 }
 
 /// As a host name: `web.shop` for `/shop/web`.
@@ -149,7 +200,74 @@ fn health_check(check: &HealthCheck, ports: &[u16]) -> Check {
         timeout: seconds(check.timeout_seconds),
         grace_period: seconds(check.grace_period_seconds),
         kill_after: agent_run.then(|| check.max_consecutive_failures.max(1)),
+        purpose: Purpose::Health,
     }
+}
+
+/// Of the host's port, as the reference does it, from the start on.
+fn readiness_check(app: &App, check: &ReadinessCheck, ports: &[u16]) -> Check {
+    let kind = CheckKind::Http {
+        address: CheckAddress::Agent,
+        port: port_named(app, &check.port_name, ports),
+        path: check.path.clone(),
+        tls: check.protocol == HealthProtocol::Https,
+        ignore_1xx: false,
+    };
+    let purpose = Purpose::Readiness {
+        statuses: check.http_status_codes_for_ready.clone(),
+        keep_response: check.preserve_last_response,
+    };
+    quiet(kind, 0, check.interval_seconds, check.timeout_seconds, purpose)
+}
+
+/// Beside the task, as Mesos does it.
+fn information(app: &App, check: &AppCheck, ports: &[u16]) -> Check {
+    let address = CheckAddress::Loopback;
+    let kind = match &check.kind {
+        AppCheckKind::Http { at, path, scheme } => CheckKind::Http {
+            address,
+            port: port_at(app, at, ports),
+            path: path.clone().unwrap_or_else(|| "/".to_owned()),
+            tls: *scheme == Some(HttpScheme::Https),
+            ignore_1xx: false,
+        },
+        AppCheckKind::Tcp(at) => CheckKind::Tcp { address, port: port_at(app, at, ports) },
+        AppCheckKind::Exec { command } => CheckKind::Command(match command {
+            CheckCommand::Shell(line) => CommandLine::Shell(line.clone()),
+            CheckCommand::Argv(argv) => CommandLine::Argv(argv.clone()),
+        }),
+    };
+    quiet(kind, check.delay_seconds, check.interval_seconds, check.timeout_seconds, Purpose::Information)
+}
+
+/// A check that kills nothing.
+fn quiet(kind: CheckKind, delay: u32, interval: u32, timeout: u32, purpose: Purpose) -> Check {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    Check {
+        kind,
+        delay: seconds(delay),
+        interval: seconds(interval),
+        timeout: seconds(timeout),
+        grace_period: Duration::ZERO,
+        kill_after: None,
+        purpose,
+    }
+}
+
+fn port_at(app: &App, at: &CheckPort, ports: &[u16]) -> u16 {
+    match (at.port, &at.endpoint) {
+        (Some(port), _) => port,
+        (None, Some(name)) => port_named(app, name, ports),
+        (None, None) => {
+            let index = usize::try_from(at.port_index.unwrap_or(0)).unwrap_or(usize::MAX);
+            ports.get(index).copied().unwrap_or(0)
+        }
+    }
+}
+
+fn port_named(app: &App, name: &str, ports: &[u16]) -> u16 {
+    let index = app.port_names().iter().position(|known| *known == Some(name));
+    index.and_then(|index| ports.get(index)).copied().unwrap_or(0)
 }
 
 /// A new instance, as it is when its record is written and nothing was sent yet.

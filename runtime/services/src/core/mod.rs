@@ -1,15 +1,22 @@
 //! The decisions: a function from state, input and time to effects.
 //!
-//! All that a step decides besides what it commits (replies, calls, events) is held until the last of its commits is
-//! acknowledged, so that nothing is visible that a crash could undo. A step makes several commits only of records of
-//! instances, each of which stands for itself.
+//! What a step changes at once stands in one commit. Records that never change and that only this commit refers to may go ahead
+//! of it, when there are more than one takes, and so do records of instances, each of which stands for itself. Commits are
+//! made in the order in which they were decided. All else that the step decides (replies, calls, events) is held until the
+//! last one is acknowledged, so that nothing is visible that a crash could undo.
 
 mod backoff;
+mod books;
+mod change;
 mod goal;
+mod group_requests;
 mod health;
+mod history;
 mod launch;
+mod load;
 mod matching;
 mod offers;
+mod order;
 mod plan;
 mod ports;
 mod queue;
@@ -18,25 +25,32 @@ mod record;
 mod requests;
 mod run;
 mod select;
+mod service_ports;
 mod state;
 mod status;
 mod support;
 mod turn;
 pub mod view;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api::Moment;
-use api::marathon::{ApiError, App, AppId, AppUpdate, DeploymentResult, Task, TaskId, TimedEvent, Uuid};
+use api::marathon::{
+    ApiError, App, AppEdit, AppId, AppUpdate, DeploymentResult, DeploymentStep, GroupChange, GroupId,
+    GroupUpdate, Task, TaskId, TimedEvent, Timestamp, Uuid,
+};
 use api::mesos::{Call, Event};
 use scheduler::Role;
 use store::Key;
 
-pub use plan::{Action, Pair, Step, plan};
+pub use history::{Group, Past};
+pub use plan::{Action, Left, Levels, Pair, Step, plan};
 pub use record::LoadError;
 pub use state::State;
 
@@ -58,6 +72,17 @@ pub struct Config {
     pub max_versions: usize,
     /// The longest app definition, in bytes of its JSON.
     pub max_app_bytes: usize,
+    /// What of agents' hosts tasks may have.
+    pub host_paths: HostPaths,
+}
+
+/// What of agents' hosts tasks may have as volumes. Agents have the same from their operators, and the last word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostPaths {
+    /// In these directories; absolute.
+    pub allowed: Vec<PathBuf>,
+    /// Whether agents cannot mount, having no root: then a volume is a link in the sandbox, which can be written through.
+    pub links_only: bool,
 }
 
 /// Who asked, for the event that says so.
@@ -76,7 +101,7 @@ pub enum Request {
     Create(Box<App>),
     /// `PUT /v2/apps/{id}?partialUpdate=false`: creates it where it is missing.
     Replace(Box<App>),
-    /// `PATCH`, and `PUT`, which creates (`create`) what is missing. Several: all or none, in one deployment each.
+    /// `PATCH`, and `PUT`, which creates (`create`) what is missing.
     Update {
         /// The app.
         id: AppId,
@@ -84,6 +109,33 @@ pub enum Request {
         update: AppUpdate,
         /// Whether a missing app is created.
         create: bool,
+    },
+    /// `PUT` and `PATCH` of several apps: all or none, in one deployment.
+    UpdateAll {
+        /// What changes, in the order of the body.
+        edits: Vec<AppEdit>,
+        /// Whether missing apps are created.
+        create: bool,
+    },
+    /// `POST` of a group that must not exist.
+    CreateGroup(Box<GroupUpdate>),
+    /// `PUT` of a group, which is created where it is missing.
+    ChangeGroup {
+        /// What changes.
+        change: Box<GroupChange>,
+        /// Whether only the steps are to be told, and nothing is changed.
+        dry_run: bool,
+    },
+    /// Away with the group and all that stands in it.
+    DeleteGroup(GroupId),
+    /// The versions of the root at which the group existed.
+    GroupVersions(GroupId),
+    /// The group as it was.
+    GroupAt {
+        /// Which group.
+        id: GroupId,
+        /// The version of the root.
+        version: Timestamp,
     },
     /// New instances for all.
     Restart(AppId),
@@ -167,7 +219,7 @@ pub enum Change {
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Make these changes at once and answer with the ticket.
+    /// Make these changes at once, after those of earlier commits, and answer with the ticket.
     Commit {
         /// For the answer.
         ticket: Ticket,
@@ -201,6 +253,12 @@ pub enum Answer {
     },
     /// These tasks are being ended.
     Tasks(Vec<Arc<Task>>),
+    /// The steps that a change would take.
+    Plan(Vec<DeploymentStep>),
+    /// Versions, the newest first.
+    Versions(Vec<Timestamp>),
+    /// A group as it was.
+    Group(Box<Past>),
     /// Nothing more to say.
     Done,
 }
@@ -230,9 +288,10 @@ pub fn steps(state: &mut State, inputs: impl IntoIterator<Item = Input>, now: Mo
             Input::Committed(ticket) => {
                 effects.extend(state.release(ticket));
                 // What one step had no room for.
-                if !state.dirty.is_empty() {
+                if !state.dirty.is_empty() || !state.books.is_empty() {
                     let mut turn = turn::Turn::new(state, now);
                     run::advance(&mut turn);
+                    books::keep(&mut turn);
                     effects.extend(turn.finish());
                 }
                 continue;
@@ -254,6 +313,7 @@ pub fn steps(state: &mut State, inputs: impl IntoIterator<Item = Input>, now: Mo
         }
         run::advance(&mut turn);
         offers::want(&mut turn);
+        books::keep(&mut turn);
         effects.extend(turn.finish());
     }
     effects

@@ -15,7 +15,7 @@ use super::{launch, record};
 
 /// An offer in the hands of this step.
 struct Hand {
-    offer: Offer,
+    offer: Arc<Offer>,
     left: Resources,
     tasks: Vec<TaskInfo>,
 }
@@ -43,7 +43,7 @@ impl<'a> Asking<'a> {
 /// Whether instances of the app wait and may be launched now.
 fn is_ready(state: &State, app: &AppId, now: std::time::Duration) -> bool {
     let Some(entry) = state.apps.get(app) else { return false };
-    let Some(definition) = &entry.app else { return false };
+    let Some(definition) = entry.definition() else { return false };
     let backoff = entry.backoff.get(&super::state::config_version(definition));
     entry.waiting.is_some() && backoff.is_none_or(|backoff| backoff.until <= now)
 }
@@ -73,8 +73,11 @@ pub(crate) fn want(turn: &mut Turn<'_>) {
 
 /// Launches what waits on the offers and gives the rest back.
 pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
-    let hands =
-        offers.into_iter().map(|offer| Hand { left: offer.resources.clone(), offer, tasks: Vec::new() });
+    let hands = offers.into_iter().map(|offer| Hand {
+        left: offer.resources.clone(),
+        offer: Arc::new(offer),
+        tasks: Vec::new(),
+    });
     let mut hands: Vec<Hand> = hands.collect();
     let now = turn.now.elapsed;
     let mut apps: Vec<AppId> = if turn.state.frozen {
@@ -111,7 +114,8 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
     }
     for (app, looked) in outcomes {
         turn.state.touch(&app);
-        let outcomes: Vec<Option<Rejection>> = looked.into_values().collect();
+        let offer = |(at, outcome): (usize, _)| Some((hands.get(at)?.offer.clone(), outcome));
+        let outcomes: Vec<_> = looked.into_iter().filter_map(offer).collect();
         if let Some(waiting) = turn.state.apps.get_mut(&app).and_then(|entry| entry.waiting.as_mut()) {
             waiting.looked_at(&outcomes, turn.now.wall);
         }
@@ -121,9 +125,9 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
     let mut declined = Vec::new();
     for hand in hands {
         if hand.tasks.is_empty() {
-            declined.push(hand.offer.id);
+            declined.push(hand.offer.id.clone());
         } else {
-            turn.call(Call::Accept { offers: vec![hand.offer.id], tasks: hand.tasks, filter });
+            turn.call(Call::Accept { offers: vec![hand.offer.id.clone()], tasks: hand.tasks, filter });
         }
     }
     if !declined.is_empty() {
@@ -196,6 +200,7 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit, index: 
         index,
         staged_at: turn.now.wall,
         killing: false,
+        looked_at: entry.deployment.is_some() && !app.readiness_checks.is_empty(),
         marked: false,
         started_at: None,
         condition,
@@ -208,6 +213,8 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit, index: 
         addresses: Vec::new(),
         health: vec![None; app.health_checks.len()],
         said_healthy: None,
+        readiness: None,
+        check: None,
         shown: OnceLock::new(),
         id: id.clone(),
     };

@@ -1,10 +1,16 @@
 //! What waits to be launched, and what became of offers meanwhile (§3, Queue).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use api::marathon::{OffersSummary, RejectCount, Timestamp};
+use api::mesos::Offer;
 
 use super::matching::Rejection;
+use super::view::Unused;
+
+/// How many offers of no use are kept for each app, so that someone may look at them.
+const MOST_UNUSED: usize = 10;
 
 /// Instances of one app that are to be launched.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +26,8 @@ pub(crate) struct Waiting {
     all: [u64; 10],
     /// An example for each reason of the last round.
     examples: BTreeMap<usize, String>,
+    /// The newest offers of no use, one of each agent.
+    unused_offers: VecDeque<Unused>,
 }
 
 impl Waiting {
@@ -34,14 +42,15 @@ impl Waiting {
             last: (0, [0; 10]),
             all: [0; 10],
             examples: BTreeMap::new(),
+            unused_offers: VecDeque::new(),
         }
     }
 
     /// What became of the offers of one round: `None` for one that was used.
-    pub(crate) fn looked_at(&mut self, outcomes: &[Option<Rejection>], now: Timestamp) {
+    pub(crate) fn looked_at(&mut self, outcomes: &[(Arc<Offer>, Option<Rejection>)], now: Timestamp) {
         self.last = (0, [0; 10]);
         self.examples.clear();
-        for outcome in outcomes {
+        for (offer, outcome) in outcomes {
             self.processed += 1;
             self.last.0 += 1;
             match outcome {
@@ -55,9 +64,25 @@ impl Waiting {
                         }
                     }
                     self.examples.insert(rejection.at, rejection.detail.clone());
+                    self.keep(offer, rejection, now);
                 }
             }
         }
+    }
+
+    fn keep(&mut self, offer: &Arc<Offer>, rejection: &Rejection, timestamp: Timestamp) {
+        let same = |kept: &Unused| kept.offer.agent == offer.agent && kept.offer.role == offer.role;
+        self.unused_offers.retain(|kept| !same(kept));
+        let reason = RejectCount::REASONS.get(rejection.at).copied().unwrap_or_default();
+        self.unused_offers.push_back(Unused { offer: offer.clone(), reason, timestamp });
+        if self.unused_offers.len() > MOST_UNUSED {
+            self.unused_offers.pop_front();
+        }
+    }
+
+    /// The newest offers of no use.
+    pub(crate) fn unused_offers(&self) -> Vec<Unused> {
+        self.unused_offers.iter().cloned().collect()
     }
 
     pub(crate) fn summary(&self) -> OffersSummary {

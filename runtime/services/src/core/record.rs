@@ -1,19 +1,21 @@
 //! What is stored, and reading it back.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use api::marathon::{ActionKind, App, AppId, Condition, InstanceId, TaskFailure, TaskId, Timestamp, Uuid};
+use api::marathon::{
+    ActionKind, App, AppId, Condition, GroupId, InstanceId, TaskFailure, TaskId, Timestamp, Uuid,
+};
 use api::mesos::TaskState;
-use scheduler::{AgentId, FrameworkId, Host};
+use scheduler::{AgentId, Host};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use store::{Key, Snapshot};
+use store::Key;
 use thiserror::Error;
 
+use super::history::{AppChange, Delta, Group, GroupStep};
 use super::plan::{Action, Step};
-use super::state::{AppChange, Deployment, Entry, Instance, State};
-use super::{Config, ports};
+use super::state::{Deployment, Instance, State};
 
 /// A stored record that this binary cannot read. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -27,7 +29,7 @@ pub struct LoadError {
     pub detail: String,
 }
 
-fn at(path: &[&str]) -> Key {
+pub(crate) fn at(path: &[&str]) -> Key {
     #[expect(
         clippy::expect_used,
         reason = "constants, ids of at most 190 characters, UUIDs and timestamps make keys far below the limit"
@@ -56,6 +58,14 @@ pub(crate) fn is_instance(key: &Key) -> bool {
 
 pub(crate) fn deployment_key(id: Uuid) -> Key {
     at(&["deployments", &id.to_string()])
+}
+
+pub(crate) fn group_key(group: &GroupId) -> Key {
+    at(&["groups", group.as_str()])
+}
+
+pub(crate) fn delta_key(version: Timestamp) -> Key {
+    at(&["history", &version.to_string()])
 }
 
 pub(crate) fn failure_key(app: &AppId) -> Key {
@@ -90,29 +100,45 @@ struct StoredInstance {
     staged_at: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     killing: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    looked_at: bool,
 }
 
+/// What a deployment changes stands in the delta of its version. Actions name apps by their place there: deployments of
+/// thousands of apps are written anew with every step.
 #[derive(Serialize, Deserialize)]
 struct StoredDeployment {
     id: String,
-    version: String,
-    before: String,
-    changes: Vec<StoredChange>,
-    steps: Vec<Vec<StoredAction>>,
+    version: i64,
+    steps: Vec<Vec<(String, Vec<usize>)>>,
     step: usize,
 }
 
+/// Versions are milliseconds: a delta of thousands of apps is one value.
 #[derive(Serialize, Deserialize)]
-struct StoredChange {
-    app: String,
-    from: Option<String>,
-    to: Option<String>,
+struct StoredDelta {
+    version: i64,
+    before: i64,
+    apps: Vec<(String, Option<i64>, Option<i64>)>,
+    groups: Vec<(String, Option<StoredGroup>, Option<StoredGroup>)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    cancels: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredAction {
-    kind: String,
-    app: String,
+#[serde(rename_all = "camelCase")]
+struct StoredGroup {
+    version: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    enforce_role: Option<bool>,
+}
+
+/// Which of its versions an app has.
+#[derive(Serialize, Deserialize)]
+struct StoredPointer {
+    version: String,
 }
 
 const KINDS: [(&str, ActionKind); 5] = [
@@ -143,25 +169,65 @@ pub(crate) fn instance_bytes(instance: &Instance) -> Vec<u8> {
         index: instance.index,
         staged_at: instance.staged_at.to_string(),
         killing: instance.killing,
+        looked_at: instance.looked_at,
     })
 }
 
 pub(crate) fn deployment_bytes(deployment: &Deployment) -> Vec<u8> {
     let kind = |kind| KINDS.iter().find(|(_, known)| *known == kind).map_or("", |(name, _)| name).to_owned();
-    let action = |action: &Action| StoredAction { kind: kind(action.kind), app: action.app.to_string() };
-    let change = |change: &AppChange| StoredChange {
-        app: change.app.to_string(),
-        from: change.from.map(|version| version.to_string()),
-        to: change.to.map(|version| version.to_string()),
+    // Both are in the order of the apps.
+    let place = |action: &Action| {
+        deployment.delta.apps.binary_search_by(|change| change.app.cmp(&action.app)).unwrap_or(usize::MAX)
+    };
+    let step = |step: &Step| {
+        let mut kinds: Vec<(String, Vec<usize>)> = Vec::new();
+        for action in &step.actions {
+            let kind = kind(action.kind);
+            match kinds.iter_mut().find(|(known, _)| *known == kind) {
+                Some((_, places)) => places.push(place(action)),
+                None => kinds.push((kind, vec![place(action)])),
+            }
+        }
+        kinds
     };
     bytes(&StoredDeployment {
         id: deployment.id.to_string(),
-        version: deployment.version.to_string(),
-        before: deployment.before.to_string(),
-        changes: deployment.changes.iter().map(change).collect(),
-        steps: deployment.steps.iter().map(|step| step.actions.iter().map(action).collect()).collect(),
+        version: deployment.delta.version.as_millis(),
+        steps: deployment.steps.iter().map(step).collect(),
         step: deployment.step,
     })
+}
+
+fn stored_group(group: &Group) -> StoredGroup {
+    StoredGroup {
+        version: group.version.as_millis(),
+        dependencies: group.dependencies.iter().map(ToString::to_string).collect(),
+        enforce_role: group.enforce_role,
+    }
+}
+
+pub(crate) fn group_bytes(group: &Group) -> Vec<u8> {
+    bytes(&stored_group(group))
+}
+
+pub(crate) fn delta_bytes(delta: &Delta) -> Vec<u8> {
+    let millis = |version: Option<Timestamp>| version.map(Timestamp::as_millis);
+    let app = |change: &AppChange| (change.app.to_string(), millis(change.from), millis(change.to));
+    let group = |step: &GroupStep| {
+        let (from, to) = (step.from.as_ref().map(stored_group), step.to.as_ref().map(stored_group));
+        (step.group.to_string(), from, to)
+    };
+    bytes(&StoredDelta {
+        version: delta.version.as_millis(),
+        before: delta.before.as_millis(),
+        apps: delta.apps.iter().map(app).collect(),
+        groups: delta.groups.iter().map(group).collect(),
+        cancels: delta.cancels.iter().map(ToString::to_string).collect(),
+    })
+}
+
+pub(crate) fn pointer_bytes(version: Timestamp) -> Vec<u8> {
+    bytes(&StoredPointer { version: version.to_string() })
 }
 
 pub(crate) fn failure_bytes(failure: &TaskFailure) -> Vec<u8> {
@@ -169,13 +235,13 @@ pub(crate) fn failure_bytes(failure: &TaskFailure) -> Vec<u8> {
 }
 
 /// Reads one value, and says where it lies when it cannot.
-struct Reading<'a> {
-    key: &'a Key,
-    value: &'a [u8],
+pub(crate) struct Reading<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) value: &'a [u8],
 }
 
 impl Reading<'_> {
-    fn wrong(&self, detail: impl std::fmt::Display) -> LoadError {
+    pub(crate) fn wrong(&self, detail: impl std::fmt::Display) -> LoadError {
         LoadError { key: self.key.to_string(), detail: detail.to_string() }
     }
 
@@ -187,44 +253,76 @@ impl Reading<'_> {
         text.parse().map_err(|error: T::Err| self.wrong(format!("{text:?}: {error}")))
     }
 
-    fn app(&self) -> Result<App, LoadError> {
+    /// The id that the key ends in.
+    pub(crate) fn name<T: std::str::FromStr<Err: std::fmt::Display>>(&self) -> Result<T, LoadError> {
+        self.parse(&self.key.name().unwrap_or_default())
+    }
+
+    pub(crate) fn app(&self) -> Result<App, LoadError> {
         App::stored(&self.json()?).map_err(|error| self.wrong(error.body()))
     }
 
-    fn version(&self, text: Option<&String>) -> Result<Option<Timestamp>, LoadError> {
-        text.map(|text| self.parse(text)).transpose()
+    /// The version that an app has.
+    pub(crate) fn pointer(&self) -> Result<Timestamp, LoadError> {
+        let stored: StoredPointer = self.json()?;
+        self.parse(&stored.version)
     }
 
-    fn deployment(&self) -> Result<Deployment, LoadError> {
-        let stored: StoredDeployment = self.json()?;
-        let mut deployment = Deployment {
-            id: self.parse(&stored.id)?,
-            version: self.parse(&stored.version)?,
-            before: self.parse(&stored.before)?,
-            changes: Vec::new(),
-            steps: Vec::new(),
-            step: stored.step,
+    fn read_group(&self, stored: StoredGroup) -> Result<Group, LoadError> {
+        let StoredGroup { version, dependencies, enforce_role } = stored;
+        let dependencies = dependencies.iter().map(|id| self.parse(id)).collect::<Result<_, _>>()?;
+        Ok(Group { dependencies, enforce_role, version: Timestamp::from_millis(version) })
+    }
+
+    pub(crate) fn group(&self) -> Result<Group, LoadError> {
+        self.read_group(self.json()?)
+    }
+
+    pub(crate) fn delta(&self) -> Result<Delta, LoadError> {
+        let stored: StoredDelta = self.json()?;
+        let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+        let mut delta = Delta {
+            version: Timestamp::from_millis(stored.version),
+            before: Timestamp::from_millis(stored.before),
+            apps: Vec::new(),
+            groups: Vec::new(),
+            cancels: stored.cancels.iter().map(|id| self.parse(id)).collect::<Result<_, _>>()?,
         };
-        for change in &stored.changes {
-            deployment.changes.push(AppChange {
-                app: self.parse(&change.app)?,
-                from: self.version(change.from.as_ref())?,
-                to: self.version(change.to.as_ref())?,
-            });
+        for (app, from, to) in stored.apps {
+            delta.apps.push(AppChange { app: self.parse(&app)?, from: time(from), to: time(to) });
         }
+        for (group, from, to) in stored.groups {
+            let read = |group: Option<StoredGroup>| group.map(|group| self.read_group(group)).transpose();
+            delta.groups.push(GroupStep { group: self.parse(&group)?, from: read(from)?, to: read(to)? });
+        }
+        Ok(delta)
+    }
+
+    pub(crate) fn deployment(&self, state: &State) -> Result<Deployment, LoadError> {
+        let stored: StoredDeployment = self.json()?;
+        let version = Timestamp::from_millis(stored.version);
+        let delta = state.history.get(&version);
+        let delta = delta.ok_or_else(|| self.wrong(format!("the change {version} is not stored")))?;
+        let mut steps = Vec::new();
         for step in &stored.steps {
             let mut actions = Vec::new();
-            for action in step {
-                let known = KINDS.iter().find(|(name, _)| *name == action.kind);
-                let (_, kind) = known.ok_or_else(|| self.wrong(format!("no action {:?}", action.kind)))?;
-                actions.push(Action { kind: *kind, app: self.parse(&action.app)? });
+            for (name, places) in step {
+                let known = KINDS.iter().find(|(known, _)| known == name);
+                let (_, kind) = known.ok_or_else(|| self.wrong(format!("no action {name:?}")))?;
+                for place in places {
+                    let change = delta.apps.get(*place);
+                    let change = change.ok_or_else(|| self.wrong(format!("no app {place}")))?;
+                    actions.push(Action { kind: *kind, app: change.app.clone() });
+                }
             }
-            deployment.steps.push(Step { actions });
+            actions.sort_by(|a, b| a.app.cmp(&b.app));
+            steps.push(Step { actions });
         }
-        Ok(deployment)
+        let (id, delta) = (self.parse(&stored.id)?, delta.clone());
+        Ok(Deployment { id, delta, steps, step: stored.step, waits_for: 0 })
     }
 
-    fn failure(&self) -> Result<TaskFailure, LoadError> {
+    pub(crate) fn failure(&self) -> Result<TaskFailure, LoadError> {
         let stored: Value = self.json()?;
         let text = |name: &str| stored[name].as_str().unwrap_or_default();
         Ok(TaskFailure {
@@ -239,7 +337,7 @@ impl Reading<'_> {
         })
     }
 
-    fn instance(&self, state: &State) -> Result<Instance, LoadError> {
+    pub(crate) fn instance(&self, state: &State) -> Result<Instance, LoadError> {
         let stored: StoredInstance = self.json()?;
         let task: TaskId = self.parse(&stored.task)?;
         let version: Timestamp = self.parse(&stored.version)?;
@@ -267,6 +365,7 @@ impl Reading<'_> {
             index: stored.index,
             staged_at: self.parse(&stored.staged_at)?,
             killing: stored.killing,
+            looked_at: stored.looked_at,
             marked: false,
             started_at: None,
             condition: if stored.killing { Condition::Killing } else { Condition::Unknown },
@@ -278,60 +377,9 @@ impl Reading<'_> {
             unreachable_since: None,
             addresses: Vec::new(),
             said_healthy: None,
+            readiness: None,
+            check: None,
             shown: OnceLock::new(),
         })
-    }
-}
-
-impl State {
-    /// All that was stored, as it is before the master has said anything. `seed` is random bits: ids and ports are drawn
-    /// from it.
-    ///
-    /// # Errors
-    /// When a record cannot be read.
-    pub fn load(snapshot: &Snapshot, config: Config, seed: u128) -> Result<State, LoadError> {
-        let mut state = State::empty(config, seed);
-        let all = |kind: &str| {
-            let kind = at(&[kind]);
-            let entries = snapshot.below(&kind);
-            entries.map(|(key, entry)| Reading { key, value: &entry.value }).collect::<Vec<_>>()
-        };
-        if let Some(value) = snapshot.get(&framework_key()) {
-            state.framework = Some(FrameworkId::from(String::from_utf8_lossy(value).into_owned()));
-        }
-        for reading in all("versions") {
-            let app = reading.app()?;
-            let version = app.version.ok_or_else(|| reading.wrong("it has no version"))?;
-            state.last_version = state.last_version.max(version);
-            state.apps.entry(app.id.clone()).or_default().versions.insert(version, Arc::new(app));
-        }
-        for reading in all("apps") {
-            let app = Arc::new(reading.app()?);
-            let entry = state.apps.entry(app.id.clone()).or_default();
-            entry.app = Some(app);
-        }
-        for reading in all("failures") {
-            let failure = reading.failure()?;
-            let entry = state.apps.entry(failure.app_id.clone()).or_default();
-            entry.failure = Some(failure);
-        }
-        for reading in all("deployments") {
-            let deployment = reading.deployment()?;
-            state.last_version = state.last_version.max(deployment.version);
-            for change in &deployment.changes {
-                state.apps.entry(change.app.clone()).or_default().deployment = Some(deployment.id);
-            }
-            state.deployments.insert(deployment.id, deployment);
-        }
-        for reading in all("instances") {
-            let instance = reading.instance(&state)?;
-            let entry: &mut Entry = state.apps.entry(instance.id.app.clone()).or_default();
-            entry.instances.insert(instance.id.uuid, instance);
-        }
-        state.dirty = state.apps.keys().cloned().collect();
-        state.touched = state.dirty.clone();
-        state.timed = state.dirty.clone();
-        ports::start(&mut state);
-        Ok(state)
     }
 }

@@ -1,17 +1,15 @@
-//! What clients ask for (§3): checked, written down, and given to a deployment.
+//! What clients ask for (§3): turned into changes of apps, groups and instances.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use api::marathon::{
-    ActionKind, ApiError, App, AppId, AppUpdate, Change, DeploymentResult, Event, InstanceId, Timestamp,
-    Uuid, VersionInfo, assign_service_ports, diff,
-};
+use api::marathon::{ApiError, App, AppEdit, AppId, AppUpdate, EditKind, GroupId, InstanceId, Uuid};
 
-use super::plan::{Pair, plan};
-use super::state::{AppChange, Deployment, config_version};
+use super::change::{About, Draft, change};
+use super::state::config_version;
 use super::turn::Turn;
-use super::{Action, Answer, Ask, Caller, Request, Step, Which, record, run, support, view};
+use super::work::How;
+use super::{Answer, Ask, Caller, Request, Which, group_requests, record, run, view};
 
 pub(crate) fn handle(turn: &mut Turn<'_>, ask: Ask) {
     let Ask { number, request, force, caller } = ask;
@@ -25,33 +23,51 @@ fn carry_out(
     force: bool,
     caller: &Caller,
 ) -> Result<Answer, ApiError> {
+    let sent = |group: GroupId| About { group, caller: Some(caller), force, instead_of: None };
+    let asked = |group: GroupId| About { group, caller: None, force, instead_of: None };
     match request {
         Request::Create(app) => {
             let id = app.id.clone();
             if current(turn, &id).is_some() {
                 return Err(ApiError::AppExists(id));
             }
-            let result = deploy(turn, &id, Some(*app), How::Plain, force, Some(caller))?;
+            let result = change(turn, Draft::of(&id, Some(*app), How::Plain), &sent(id.parent()))?;
             let app = current(turn, &id).ok_or_else(|| ApiError::no_app(&id))?;
             Ok(Answer::Created(Box::new(App::clone(&app)), result.deployment_id))
         }
         Request::Replace(app) => {
             let id = app.id.clone();
             let created = current(turn, &id).is_none();
-            let result = deploy(turn, &id, Some(*app), How::Plain, force, Some(caller))?;
+            let result = change(turn, Draft::of(&id, Some(*app), How::Plain), &sent(id.parent()))?;
             Ok(Answer::Deployment { result, created })
         }
-        Request::Update { id, update, create } => change(turn, &id, &update, create, force, caller),
+        Request::Update { id, update, create } => {
+            let created = current(turn, &id).is_none();
+            let new = updated(turn, &id, &update, create)?;
+            let result = change(turn, Draft::of(&id, Some(new), How::Plain), &sent(id.parent()))?;
+            Ok(Answer::Deployment { result, created })
+        }
+        Request::UpdateAll { edits, create } => {
+            let draft = all_updated(turn, edits, create)?;
+            let result = change(turn, draft, &sent(GroupId::root()))?;
+            Ok(Answer::Deployment { result, created: false })
+        }
         Request::Restart(id) => {
             let app = current(turn, &id).ok_or_else(|| ApiError::no_app(&id))?;
-            let result = deploy(turn, &id, Some(App::clone(&app)), How::Restart, force, None)?;
+            let draft = Draft::of(&id, Some(App::clone(&app)), How::Restart);
+            let result = change(turn, draft, &asked(id.parent()))?;
             Ok(Answer::Deployment { result, created: false })
         }
         Request::Delete(id) => {
             current(turn, &id).ok_or_else(|| ApiError::no_app(&id))?;
-            let result = deploy(turn, &id, None, How::Plain, force, None)?;
+            let result = change(turn, Draft::of(&id, None, How::Plain), &asked(id.parent()))?;
             Ok(Answer::Deployment { result, created: false })
         }
+        Request::CreateGroup(update) => group_requests::create(turn, *update, &sent),
+        Request::ChangeGroup { change, dry_run } => group_requests::change(turn, *change, dry_run, &sent),
+        Request::DeleteGroup(id) => group_requests::delete(turn, &id, &asked),
+        Request::GroupVersions(id) => group_requests::versions(turn, &id),
+        Request::GroupAt { id, version } => group_requests::at(turn, &id, version),
         Request::Kill { app, which, scale } => kill(turn, app.as_ref(), which, scale, force),
         Request::Cancel { id, drop } => cancel(turn, id, drop),
         Request::ResetDelay(id) => reset_delay(turn, &id),
@@ -62,189 +78,37 @@ fn current(turn: &Turn<'_>, id: &AppId) -> Option<Arc<App>> {
     turn.state.apps.get(id)?.app.clone()
 }
 
-fn change(
-    turn: &mut Turn<'_>,
-    id: &AppId,
-    update: &AppUpdate,
-    create: bool,
-    force: bool,
-    caller: &Caller,
-) -> Result<Answer, ApiError> {
-    let old = current(turn, id);
-    let new = match (&old, update) {
-        (None, _) if !create => return Err(ApiError::no_app(id)),
-        (None, _) => update.create(id)?,
+/// The app as an update of it says.
+fn updated(turn: &Turn<'_>, id: &AppId, update: &AppUpdate, create: bool) -> Result<App, ApiError> {
+    match (current(turn, id), update) {
+        (None, _) if !create => Err(ApiError::no_app(id)),
+        (None, _) => update.create(id),
         (Some(_), AppUpdate::Rollback(version)) => {
             let versions = turn.state.apps.get(id).map(|entry| &entry.versions);
             let then = versions.and_then(|versions| versions.get(version));
-            App::clone(then.ok_or_else(|| ApiError::no_app_version(id, *version))?)
+            Ok(App::clone(then.ok_or_else(|| ApiError::no_app_version(id, *version))?))
         }
-        (Some(old), AppUpdate::Fields(_)) => update.apply(old)?,
-    };
-    let result = deploy(turn, id, Some(new), How::Plain, force, Some(caller))?;
-    Ok(Answer::Deployment { result, created: old.is_none() })
+        (Some(old), AppUpdate::Fields(_)) => update.apply(&old),
+    }
 }
 
-/// How a definition takes the place of another.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum How {
-    /// As they differ.
-    Plain,
-    /// All instances are replaced.
-    Restart,
-    /// Back to an earlier definition: its instances that are still there stay.
-    Back(Timestamp),
-}
-
-/// Everything that changes a definition goes through here. Nothing is changed when it fails.
-fn deploy(
-    turn: &mut Turn<'_>,
-    id: &AppId,
-    new: Option<App>,
-    how: How,
-    force: bool,
-    caller: Option<&Caller>,
-) -> Result<DeploymentResult, ApiError> {
-    let old = current(turn, id);
-    let new = new.map(|app| complete(turn, app, old.as_deref())).transpose()?;
-    let locked = turn.state.apps.get(id).and_then(|entry| entry.deployment);
-    if let Some(deployment) = locked.filter(|_| !force) {
-        return Err(ApiError::Locked(vec![deployment]));
-    }
-    let limit = turn.state.config.max_deployments;
-    if turn.state.deployments.len() - usize::from(locked.is_some()) >= limit {
-        return Err(ApiError::TooManyDeployments { limit });
-    }
-    let before = turn.state.last_version;
-    let version = turn.new_version();
-    if let Some(deployment) = locked {
-        run::cancel(turn, deployment, "canceled by another change that was forced");
-    }
-    let new = new.map(|app| dated(app, old.as_deref(), how, version));
-    let mut steps = plan(&[Pair { old: old.as_deref(), new: new.as_ref() }]);
-    if let Some(app) = new.as_ref().filter(|_| locked.is_some() || old.is_none()) {
-        // What was cancelled, or an earlier app of this name, may have left instances of other definitions.
-        steps = remainder(turn, app, steps);
-    }
-    let result = DeploymentResult { version, deployment_id: turn.state.random.uuid() };
-    if let (Some(caller), Some(app)) = (caller, &new) {
-        turn.publish(Event::ApiPost {
-            client_ip: caller.ip.clone(),
-            uri: caller.uri.clone(),
-            app_definition: Box::new(app.clone()),
-        });
-    }
-    let from = old.as_ref().and_then(|app| app.version);
-    let to = new.as_ref().and_then(|app| app.version);
-    set_definition(turn, id, new);
-    turn.publish(Event::GroupChangeSuccess { group_id: id.parent(), version });
-    let changes = vec![AppChange { app: id.clone(), from, to }];
-    run::begin(turn, Deployment { id: result.deployment_id, version, before, changes, steps, step: 0 });
-    Ok(result)
-}
-
-/// The planned steps, but so that they also deal with instances that another deployment left.
-fn remainder(turn: &Turn<'_>, app: &App, mut planned: Vec<Step>) -> Vec<Step> {
-    let entry = turn.state.apps.get(&app.id);
-    let outdated =
-        entry.is_some_and(|entry| entry.instances.values().any(|instance| instance.is_outdated(app)));
-    let kind = if outdated { ActionKind::RestartApplication } else { ActionKind::ScaleApplication };
-    let starts = |step: &Step| step.actions.iter().any(|action| action.kind == ActionKind::StartApplication);
-    planned.retain(starts);
-    if outdated || app.instances > 0 || planned.is_empty() {
-        planned.push(Step { actions: vec![Action { kind, app: app.id.clone() }] });
-    }
-    planned
-}
-
-/// Fills in what the server decides, and refuses what cannot be.
-fn complete(turn: &Turn<'_>, mut app: App, old: Option<&App>) -> Result<App, ApiError> {
-    let config = &turn.state.config;
-    app.role.get_or_insert_with(|| config.role.to_string());
-    support::check(&app, config)?;
-    let others =
-        turn.state.apps.values().filter_map(|entry| entry.app.as_ref()).filter(|other| other.id != app.id);
-    let taken: BTreeSet<u16> = others.flat_map(|other| other.service_ports()).collect();
-    assign_service_ports(&mut app, old, &taken, config.service_ports.clone())?;
-    Ok(app)
-}
-
-/// Gives the definition its version. One that changes nothing keeps the old one.
-fn dated(mut app: App, old: Option<&App>, how: How, version: Timestamp) -> App {
-    let Some(old) = old else {
-        (app.version, app.version_info) = (Some(version), None);
-        return app;
-    };
-    let first = old.version.unwrap_or(version);
-    let scaled = old.version_info.map_or(first, |info| info.last_scaling_at);
-    let change = if how == How::Restart { Change::Restart } else { diff(old, &app) };
-    let (last_scaling_at, last_config_change_at) = match (change, how) {
-        (Change::Nothing, How::Plain | How::Restart) => {
-            (app.version, app.version_info) = (old.version, old.version_info);
-            return app;
-        }
-        (_, How::Back(config)) => (version, config),
-        (Change::Scale, _) => (version, config_version(old)),
-        (Change::Restart, _) => (if app.instances == old.instances { scaled } else { version }, version),
-    };
-    app.version = Some(version);
-    app.version_info = Some(VersionInfo { last_scaling_at, last_config_change_at });
-    app
-}
-
-/// Writes the definition down, with its version, and drops the oldest versions that nothing needs.
-fn set_definition(turn: &mut Turn<'_>, id: &AppId, new: Option<App>) {
-    let Some(app) = new else {
-        turn.delete(record::app_key(id));
-        if let Some(entry) = turn.state.apps.get_mut(id) {
-            entry.app = None;
-            entry.backoff.clear();
-        }
-        turn.state.touch(id);
-        return;
-    };
-    let version = app.version.unwrap_or(turn.now.wall);
-    let bytes = record::app_bytes(&app);
-    let news = turn.state.apps.get(id).is_none_or(|entry| !entry.versions.contains_key(&version));
-    if news {
-        turn.put(record::app_key(id), bytes.clone());
-        turn.put(record::version_key(id, version), bytes);
-        for health_check in app.health_checks.clone() {
-            turn.publish(Event::AddHealthCheck { app_id: id.clone(), health_check, version });
+/// All or none; every mistake at its element.
+fn all_updated(turn: &Turn<'_>, edits: Vec<AppEdit>, create: bool) -> Result<Draft, ApiError> {
+    let mut draft = Draft::default();
+    let mut refused = Vec::new();
+    for (at, AppEdit { id, change }) in edits.into_iter().enumerate() {
+        let path = AppEdit::path(at);
+        let new = match change {
+            EditKind::Whole(_) if !create && current(turn, &id).is_none() => Err(ApiError::no_app(&id)),
+            EditKind::Whole(app) => Ok(*app),
+            EditKind::Part(update) => updated(turn, &id, &update, create),
+        };
+        match new {
+            Ok(app) => draft.app(&id, Some(app), How::Plain, &path),
+            Err(error) => refused.push(error.below(&path)),
         }
     }
-    let app = Arc::new(app);
-    let entry = turn.state.apps.entry(id.clone()).or_default();
-    entry.versions.insert(version, app.clone());
-    entry.app = Some(app.clone());
-    let config = config_version(&app);
-    entry.backoff.retain(|known, _| *known == config);
-    // Offers that were looked at for another definition say nothing about this one.
-    entry.waiting = None;
-    turn.state.waiting.remove(id);
-    turn.state.link.ready.remove(id);
-    purge(turn, id);
-    turn.state.touch(id);
-}
-
-fn purge(turn: &mut Turn<'_>, id: &AppId) {
-    let most = turn.state.config.max_versions;
-    let Some(entry) = turn.state.apps.get_mut(id) else { return };
-    let mut needed: BTreeSet<Timestamp> = entry.instances.values().map(|instance| instance.version).collect();
-    needed.extend(entry.app.iter().filter_map(|app| app.version));
-    let changes = turn.state.deployments.values().flat_map(|deployment| &deployment.changes);
-    needed.extend(
-        changes.filter(|change| change.app == *id).flat_map(|change| [change.from, change.to]).flatten(),
-    );
-    let surplus = entry.versions.len().saturating_sub(most);
-    let old: Vec<Timestamp> =
-        entry.versions.keys().filter(|version| !needed.contains(version)).take(surplus).copied().collect();
-    for version in &old {
-        entry.versions.remove(version);
-    }
-    for version in old {
-        turn.delete(record::version_key(id, version));
-    }
+    ApiError::together(refused).map_or(Ok(draft), Err)
 }
 
 fn kill(
@@ -263,29 +127,20 @@ fn kill(
         ids.iter().for_each(|id| run::mark(turn, id));
         return Ok(Answer::Tasks(tasks));
     }
-    let apps: BTreeSet<&AppId> = ids.iter().map(|id| &id.app).collect();
-    let locks = |app: &&AppId| turn.state.apps.get(app).and_then(|entry| entry.deployment);
-    let locks: Vec<Uuid> = apps.iter().filter_map(locks).collect();
-    if !locks.is_empty() && !force {
-        return Err(ApiError::Locked(locks));
+    let mut gone: BTreeMap<&AppId, u32> = BTreeMap::new();
+    for id in ids.iter().filter(|id| !is_ending(turn, id)) {
+        *gone.entry(&id.app).or_insert(0) += 1;
     }
-    let mut result = None;
-    for app in apps {
+    let mut draft = Draft::default();
+    for (app, gone) in gone {
         let Some(old) = current(turn, app) else { continue };
-        let gone = ids.iter().filter(|id| id.app == *app && !is_ending(turn, id)).count();
-        let instances = old.instances.saturating_sub(u32::try_from(gone).unwrap_or(u32::MAX));
-        let new = App { instances, ..App::clone(&old) };
-        result = Some(deploy(turn, app, Some(new), How::Plain, force, None)?);
-        ids.iter().filter(|id| id.app == *app).for_each(|id| run::mark(turn, id));
+        let instances = old.instances.saturating_sub(gone);
+        draft.app(app, Some(App { instances, ..App::clone(&old) }), How::Plain, "");
     }
-    match result {
-        Some(result) => Ok(Answer::Deployment { result, created: false }),
-        None => {
-            let result =
-                DeploymentResult { version: turn.new_version(), deployment_id: turn.state.random.uuid() };
-            Ok(Answer::Deployment { result, created: false })
-        }
-    }
+    let group = app.map_or_else(GroupId::root, AppId::parent);
+    let result = change(turn, draft, &About { group, caller: None, force, instead_of: None })?;
+    ids.iter().for_each(|id| run::mark(turn, id));
+    Ok(Answer::Deployment { result, created: false })
 }
 
 fn is_ending(turn: &Turn<'_>, id: &InstanceId) -> bool {
@@ -316,29 +171,29 @@ fn select(turn: &Turn<'_>, app: Option<&AppId>, which: Which) -> Result<Vec<Inst
 }
 
 fn cancel(turn: &mut Turn<'_>, id: Uuid, drop: bool) -> Result<Answer, ApiError> {
-    let deployment = turn.state.deployments.get(&id).cloned();
-    let deployment = deployment.ok_or_else(|| ApiError::NoDeployment(id.to_string()))?;
+    let deployment = turn.state.deployments.get(&id);
+    let delta = deployment.ok_or_else(|| ApiError::NoDeployment(id.to_string()))?.delta.clone();
     if drop {
         run::cancel(turn, id, "canceled");
+        turn.delete(record::deployment_key(id));
         return Ok(Answer::Done);
     }
-    let mut result = None;
-    for change in &deployment.changes {
+    let mut draft = Draft::default();
+    for change in &delta.apps {
         let versions = turn.state.apps.get(&change.app).map(|entry| &entry.versions);
         let then = change.from.and_then(|from| versions.and_then(|versions| versions.get(&from)).cloned());
         let how = then.as_ref().map_or(How::Plain, |app| How::Back(config_version(app)));
-        let then = then.map(|app| App::clone(&app));
-        result = Some(deploy(turn, &change.app, then, how, true, None)?);
+        draft.app(&change.app, then.map(|app| App::clone(&app)), how, "");
     }
-    match result {
-        Some(result) => Ok(Answer::Deployment { result, created: false }),
-        None => Err(ApiError::NoDeployment(id.to_string())),
-    }
+    group_requests::undo(turn.state, &delta, &mut draft);
+    let about = About { group: GroupId::root(), caller: None, force: true, instead_of: Some(id) };
+    let result = change(turn, draft, &about)?;
+    Ok(Answer::Deployment { result, created: false })
 }
 
 fn reset_delay(turn: &mut Turn<'_>, id: &AppId) -> Result<Answer, ApiError> {
     let entry = turn.state.apps.get_mut(id).filter(|entry| entry.waiting.is_some());
-    let entry = entry.ok_or_else(|| ApiError::NotQueued(id.clone()))?;
+    let entry = entry.ok_or_else(|| ApiError::NotQueued(id.to_string()))?;
     entry.backoff.clear();
     turn.state.touch(id);
     Ok(Answer::Done)

@@ -7,9 +7,10 @@ use api::marathon::{ActionKind, AppId, Condition, DeploymentPlan, Event, GroupSu
 use api::mesos::Call;
 
 use super::goal::goal;
+use super::plan::Action;
 use super::queue::Waiting;
 use super::record;
-use super::state::{Deployment, Instance};
+use super::state::{Deployment, Instance, State};
 use super::status;
 use super::turn::Turn;
 
@@ -75,21 +76,16 @@ pub(crate) fn mark(turn: &mut Turn<'_>, id: &InstanceId) {
     }
 }
 
-/// An id of which nothing is left.
+/// An id of which nothing is left but what it was.
 fn drop_empty(turn: &mut Turn<'_>, app: &AppId) {
-    let nothing =
-        turn.state.apps.get(app).is_some_and(|entry| {
-            entry.app.is_none() && entry.instances.is_empty() && entry.deployment.is_none()
-        });
-    if nothing && let Some(entry) = turn.state.apps.remove(app) {
-        for version in entry.versions.keys() {
-            turn.delete(record::version_key(app, *version));
-        }
-        if entry.failure.is_some() {
-            turn.delete(record::failure_key(app));
-        }
-        turn.state.waiting.remove(app);
+    let Some(entry) = turn.state.apps.get_mut(app).filter(|entry| entry.is_over()) else { return };
+    entry.waiting = None;
+    if entry.failure.take().is_some() {
+        turn.delete(record::failure_key(app));
     }
+    turn.state.waiting.remove(app);
+    // Versions that a delta names stay.
+    turn.state.books.purge.insert(app.clone());
 }
 
 /// How many of the app are to be launched.
@@ -173,72 +169,121 @@ pub(crate) fn begin(turn: &mut Turn<'_>, deployment: Deployment) {
         turn.publish(Event::DeploymentSuccess { id: deployment.id, plan });
         return;
     }
-    for change in &deployment.changes {
+    for change in &deployment.delta.apps {
         if let Some(entry) = turn.state.apps.get_mut(&change.app) {
             entry.deployment = Some(deployment.id);
         }
         turn.state.touch(&change.app);
     }
+    hold(turn.state, &deployment);
     turn.put(record::deployment_key(deployment.id), record::deployment_bytes(&deployment));
     say_step(turn, &deployment);
     turn.state.deployments.insert(deployment.id, deployment);
+    turn.state.touched_deployments = true;
 }
 
-/// Gives a deployment up, for the reason that is said.
-pub(crate) fn cancel(turn: &mut Turn<'_>, id: Uuid, reason: &str) -> Option<Deployment> {
-    let deployment = turn.state.deployments.remove(&id)?;
-    turn.delete(record::deployment_key(id));
+/// Apps that a later step comes to stay as they were until then.
+pub(crate) fn hold(state: &mut State, deployment: &Deployment) {
+    let later = deployment.steps.get(deployment.step + 1..).unwrap_or_default();
+    for action in later.iter().flat_map(|step| &step.actions) {
+        let changes = &deployment.delta.apps;
+        let change = changes.binary_search_by(|change| change.app.cmp(&action.app)).ok();
+        let from = change.and_then(|at| changes.get(at)?.from);
+        if let Some(entry) = state.apps.get_mut(&action.app) {
+            entry.held = Some(from.and_then(|from| entry.versions.get(&from)).cloned());
+        }
+    }
+}
+
+/// Gives a deployment up, for the reason that is said. Its record is the caller's to remove.
+pub(crate) fn cancel(turn: &mut Turn<'_>, id: Uuid, reason: &str) {
+    let Some(deployment) = turn.state.deployments.remove(&id) else { return };
     release(turn, &deployment);
     let plan = plan_of(&deployment);
     if let Some(step) = deployment.steps.get(deployment.step) {
         turn.publish(Event::DeploymentStepFailure { plan: plan.clone(), current_step: step.view() });
     }
     turn.publish(Event::DeploymentFailed { id, plan, reason: reason.to_owned() });
-    Some(deployment)
+}
+
+/// The place of an action of the current step that is not done, looked for where there was one before.
+fn unfinished(turn: &Turn<'_>, deployment: &Deployment) -> Option<usize> {
+    let actions = &deployment.steps.get(deployment.step)?.actions;
+    let open = |at: &usize| {
+        let done = |action: &Action| {
+            let entry = turn.state.apps.get(&action.app);
+            entry.is_none_or(|entry| goal(entry, Some(action.kind)).done)
+        };
+        actions.get(*at).is_some_and(|action| !done(action))
+    };
+    Some(deployment.waits_for).filter(open).or_else(|| (0..actions.len()).find(open))
+}
+
+/// Whether the app had health checks before the deployment.
+fn had_checks(turn: &Turn<'_>, deployment: &Deployment, app: &AppId) -> bool {
+    // In the order of ids.
+    let changes = &deployment.delta.apps;
+    let change = changes.binary_search_by(|change| change.app.cmp(app)).ok().and_then(|at| changes.get(at));
+    let versions = turn.state.apps.get(app).map(|entry| &entry.versions);
+    let before = change.and_then(|change| versions?.get(&change.from?));
+    before.is_some_and(|before| !before.health_checks.is_empty())
 }
 
 /// An action of the current step is done; when all are, the next step begins.
 fn step_done(turn: &mut Turn<'_>, id: Uuid) {
     let Some(deployment) = turn.state.deployments.get(&id) else { return };
-    let Some(step) = deployment.steps.get(deployment.step).cloned() else { return };
-    let done = |app: &AppId, kind: ActionKind| {
-        turn.state.apps.get(app).is_none_or(|entry| goal(entry, Some(kind)).done)
-    };
-    if !step.actions.iter().all(|action| done(&action.app, action.kind)) {
+    if let Some(at) = unfinished(turn, deployment) {
+        if let Some(deployment) = turn.state.deployments.get_mut(&id) {
+            deployment.waits_for = at;
+        }
         return;
     }
-    let plan = plan_of(deployment);
-    turn.publish(Event::DeploymentStepSuccess { plan: plan.clone(), current_step: step.view() });
-    let Some(deployment) = turn.state.deployments.get_mut(&id) else { return };
-    deployment.step += 1;
-    let deployment = deployment.clone();
-    for action in &step.actions {
+    let Some(mut deployment) = turn.state.deployments.remove(&id) else { return };
+    turn.state.touched_deployments = true;
+    let plan = plan_of(&deployment);
+    for action in deployment.steps.get(deployment.step).iter().flat_map(|step| &step.actions) {
         turn.state.touch(&action.app);
-        if action.kind == ActionKind::StopApplication {
-            turn.publish(Event::RemoveHealthCheck { app_id: action.app.clone() });
+    }
+    if let Some(step) = deployment.steps.get(deployment.step) {
+        turn.publish(Event::DeploymentStepSuccess { plan: plan.clone(), current_step: step.view() });
+        for action in step.actions.iter().filter(|action| action.kind == ActionKind::StopApplication) {
+            if had_checks(turn, &deployment, &action.app) {
+                turn.publish(Event::RemoveHealthCheck { app_id: action.app.clone() });
+            }
             turn.publish(Event::AppTerminated { app_id: action.app.clone() });
         }
     }
-    if deployment.step < deployment.steps.len() {
+    (deployment.step, deployment.waits_for) = (deployment.step + 1, 0);
+    let next = deployment.steps.get(deployment.step);
+    for action in next.iter().flat_map(|step| &step.actions) {
+        if let Some(entry) = turn.state.apps.get_mut(&action.app) {
+            entry.held = None;
+        }
+        turn.state.touch(&action.app);
+    }
+    if next.is_some() {
         turn.put(record::deployment_key(id), record::deployment_bytes(&deployment));
         say_step(turn, &deployment);
+        turn.state.deployments.insert(id, deployment);
         return;
     }
     turn.delete(record::deployment_key(id));
-    turn.state.deployments.remove(&id);
     release(turn, &deployment);
     turn.publish(Event::DeploymentSuccess { id, plan });
 }
 
 fn release(turn: &mut Turn<'_>, deployment: &Deployment) {
-    for change in &deployment.changes {
+    for change in &deployment.delta.apps {
         if let Some(entry) = turn.state.apps.get_mut(&change.app)
             && entry.deployment == Some(deployment.id)
         {
-            entry.deployment = None;
+            (entry.deployment, entry.held) = (None, None);
         }
         turn.state.touch(&change.app);
     }
+    turn.state.touched_deployments = true;
+    // Its delta may be one that nothing else needs.
+    turn.state.books.trim = true;
 }
 
 fn say_step(turn: &mut Turn<'_>, deployment: &Deployment) {
@@ -250,9 +295,9 @@ fn say_step(turn: &mut Turn<'_>, deployment: &Deployment) {
 fn plan_of(deployment: &Deployment) -> DeploymentPlan {
     DeploymentPlan {
         id: deployment.id,
-        version: deployment.version,
+        version: deployment.delta.version,
         steps: deployment.steps.iter().map(super::plan::Step::view).collect(),
-        original: GroupSummary::root(deployment.before),
-        target: GroupSummary::root(deployment.version),
+        original: GroupSummary::root(deployment.delta.before),
+        target: GroupSummary::root(deployment.delta.version),
     }
 }

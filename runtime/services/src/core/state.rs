@@ -6,16 +6,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::marathon::{
-    ActionKind, ApiError, App, AppId, Condition, HealthCheckResult, InstanceId, Task, TaskFailure, TaskId,
-    Timestamp, Uuid,
+    ActionKind, ApiError, App, AppId, CheckResult, Condition, GroupId, HealthCheckResult, InstanceId,
+    ReadinessCheckResult, Task, TaskFailure, TaskId, Timestamp, Uuid,
 };
 use api::mesos::{TaskKey, TaskState};
 use scheduler::{AgentId, FrameworkId, Host};
 
 use super::backoff::Backoff;
+use super::books::Books;
+use super::history::{Delta, Group};
 use super::plan::Step;
 use super::queue::Waiting;
 use super::reconcile::Link;
+use super::service_ports::ServicePorts;
 use super::{Config, Effect, Ticket};
 
 /// What `step` works on.
@@ -23,6 +26,12 @@ use super::{Config, Effect, Ticket};
 pub struct State {
     pub(crate) config: Config,
     pub(crate) apps: BTreeMap<AppId, Entry>,
+    /// All groups, the root included. Every app and every group stands in one.
+    pub(crate) groups: BTreeMap<GroupId, Arc<Group>>,
+    /// The changes of the root that are remembered, by version.
+    pub(crate) history: BTreeMap<Timestamp, Arc<Delta>>,
+    pub(crate) books: Books,
+    pub(crate) service_ports: ServicePorts,
     pub(crate) deployments: BTreeMap<Uuid, Deployment>,
     pub(crate) framework: Option<FrameworkId>,
     pub(crate) link: Link,
@@ -39,6 +48,10 @@ pub struct State {
     pub(crate) waiting: BTreeSet<AppId>,
     /// Apps whose view is to be made anew.
     pub(crate) touched: BTreeSet<AppId>,
+    /// Groups whose view is to be made anew.
+    pub(crate) touched_groups: BTreeSet<GroupId>,
+    /// Whether the views of deployments are to be made anew.
+    pub(crate) touched_deployments: bool,
     pub(crate) pending: BTreeMap<Ticket, Vec<Effect>>,
     pub(crate) next_ticket: Ticket,
 }
@@ -48,8 +61,12 @@ pub struct State {
 pub(crate) struct Entry {
     pub(crate) app: Option<Arc<App>>,
     pub(crate) versions: BTreeMap<Timestamp, Arc<App>>,
+    /// How many times deltas name each version.
+    pub(crate) refs: BTreeMap<Timestamp, u32>,
     pub(crate) instances: BTreeMap<Uuid, Instance>,
     pub(crate) deployment: Option<Uuid>,
+    /// The deployment has not come to the app yet: this counts until then, nothing for an app that is new.
+    pub(crate) held: Option<Option<Arc<App>>>,
     pub(crate) failure: Option<TaskFailure>,
     /// By the version of the configuration.
     pub(crate) backoff: BTreeMap<Timestamp, Backoff>,
@@ -74,6 +91,8 @@ pub(crate) struct Instance {
     pub(crate) staged_at: Timestamp,
     /// It was decided that it ends. Stored, so that the next leader does not take it for one that stays.
     pub(crate) killing: bool,
+    /// A deployment launched it, so its agent looks whether it is ready. Stored: the next leader goes on waiting.
+    pub(crate) looked_at: bool,
     // What follows is not stored.
     /// It shall end; written down as soon as a commit has room for it.
     pub(crate) marked: bool,
@@ -92,6 +111,9 @@ pub(crate) struct Instance {
     pub(crate) health: Vec<Option<HealthCheckResult>>,
     /// The last word about its health as a whole that was published.
     pub(crate) said_healthy: Option<bool>,
+    pub(crate) readiness: Option<ReadinessCheckResult>,
+    /// What the app's `check` saw.
+    pub(crate) check: Option<CheckResult>,
     /// As the interface shows it, once it was asked for.
     pub(crate) shown: OnceLock<Arc<Task>>,
 }
@@ -100,21 +122,13 @@ pub(crate) struct Instance {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Deployment {
     pub(crate) id: Uuid,
-    pub(crate) version: Timestamp,
-    /// The version of the root group before.
-    pub(crate) before: Timestamp,
-    pub(crate) changes: Vec<AppChange>,
+    /// What it brings about.
+    pub(crate) delta: Arc<Delta>,
     pub(crate) steps: Vec<Step>,
     /// The current step, from 0.
     pub(crate) step: usize,
-}
-
-/// What a deployment does to one app, by version.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct AppChange {
-    pub(crate) app: AppId,
-    pub(crate) from: Option<Timestamp>,
-    pub(crate) to: Option<Timestamp>,
+    /// The place in the current step of an action that was not done when it was last looked at.
+    pub(crate) waits_for: usize,
 }
 
 /// Numbers that look random (splitmix64), from a seed that the shell draws.
@@ -150,6 +164,11 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Failures before the first success and within the grace period are told with none in a row: they count for nothing.
+pub(crate) fn counts(result: &HealthCheckResult) -> bool {
+    result.alive || result.consecutive_failures > 0
+}
+
 /// The version that the configuration, as apart from `instances`, dates from.
 pub(crate) fn config_version(app: &App) -> Timestamp {
     let own = app.version.unwrap_or(Timestamp::from_millis(0));
@@ -180,22 +199,39 @@ impl Instance {
         !self.killing && !self.marked && !self.is_inactive()
     }
 
-    /// Runs, and every check passes.
+    /// Runs, every check passes, and where a deployment waits for that, it can take work.
     pub(crate) fn is_ready(&self) -> bool {
-        self.condition == Condition::Running
-            && self.healthy() != Some(false)
-            && !self.health.iter().any(Option::is_none)
+        self.serves() && (!self.looked_at || self.readiness.as_ref().is_some_and(|result| result.ready))
     }
 
-    /// Whether every check passes; `None` without checks, or while one without a result might.
+    /// Counts for the health that a restart keeps up. Readiness is asked of what takes over, and of nothing that goes.
+    pub(crate) fn carries(&self, app: &App) -> bool {
+        if self.is_outdated(app) { self.serves() } else { self.is_ready() }
+    }
+
+    /// Runs, and every check passes.
+    pub(crate) fn serves(&self) -> bool {
+        self.condition == Condition::Running
+            && self.healthy() != Some(false)
+            && self.health.iter().all(|result| result.as_ref().is_some_and(counts))
+    }
+
+    /// It said itself that it cannot take work yet.
+    pub(crate) fn is_unready(&self) -> bool {
+        self.looked_at && self.readiness.as_ref().is_some_and(|result| !result.ready)
+    }
+
+    /// Whether every check passes; `None` without checks, or while one without a result might. What fails in its grace
+    /// period has none.
     pub(crate) fn healthy(&self) -> Option<bool> {
         if self.health.is_empty() {
             return None;
         }
-        if self.health.iter().flatten().any(|result| !result.alive) {
+        let mut results = self.health.iter().map(|result| result.as_ref().filter(|result| counts(result)));
+        if results.clone().flatten().any(|result| !result.alive) {
             return Some(false);
         }
-        self.health.iter().all(Option::is_some).then_some(true)
+        results.all(|result| result.is_some()).then_some(true)
     }
 
     /// It is known not to serve: its end takes nothing from anyone.
@@ -210,11 +246,22 @@ impl Instance {
     }
 }
 
+impl Entry {
+    /// The definition that counts now.
+    pub(crate) fn definition(&self) -> Option<&Arc<App>> {
+        self.held.as_ref().unwrap_or(&self.app).as_ref()
+    }
+
+    /// There is no such app any more, and nothing of it runs.
+    pub(crate) fn is_over(&self) -> bool {
+        self.app.is_none() && self.instances.is_empty() && self.deployment.is_none()
+    }
+}
+
 impl Deployment {
     /// What is done now to `app`.
     pub(crate) fn action(&self, app: &AppId) -> Option<ActionKind> {
-        let actions = &self.steps.get(self.step)?.actions;
-        actions.iter().find(|action| action.app == *app).map(|action| action.kind)
+        self.steps.get(self.step)?.action(app)
     }
 }
 
@@ -223,6 +270,10 @@ impl State {
         Self {
             config,
             apps: BTreeMap::new(),
+            groups: BTreeMap::from([(GroupId::root(), Arc::default())]),
+            history: BTreeMap::new(),
+            books: Books::default(),
+            service_ports: ServicePorts::new(),
             deployments: BTreeMap::new(),
             framework: None,
             link: Link::default(),
@@ -234,6 +285,8 @@ impl State {
             timed: BTreeSet::new(),
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
+            touched_groups: BTreeSet::from([GroupId::root()]),
+            touched_deployments: false,
             pending: BTreeMap::new(),
             next_ticket: 1,
         }
@@ -247,6 +300,16 @@ impl State {
     /// Apps whose view changed since this was last asked.
     pub fn take_touched(&mut self) -> BTreeSet<AppId> {
         std::mem::take(&mut self.touched)
+    }
+
+    /// Groups whose view changed since this was last asked.
+    pub fn take_touched_groups(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.touched_groups)
+    }
+
+    /// Whether a deployment began, went on or ended since this was last asked.
+    pub fn take_touched_deployments(&mut self) -> bool {
+        std::mem::take(&mut self.touched_deployments)
     }
 
     /// Something of the app changed: it is looked at before the step ends.

@@ -1,7 +1,11 @@
 //! The core against a small world: a store that is a map, a cluster that is a list of tasks.
 
+mod checks;
 mod crashes;
+mod crashes_of_groups;
+mod groups;
 mod placement;
+mod planning;
 mod rules;
 mod shown;
 mod world;

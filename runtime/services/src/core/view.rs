@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::marathon::{
-    App, AppId, CurrentAction, Deployment as DeploymentView, OffersSummary, Task, TaskCounts, TaskFailure,
-    Timestamp, Uuid,
+    App, AppId, CurrentAction, Deployment as DeploymentView, DeploymentAction, GroupId, OffersSummary,
+    ReadinessCheckResult, Task, TaskCounts, TaskFailure, Timestamp, Uuid,
 };
-use api::mesos::TaskState;
+use api::mesos::{Offer, TaskState};
 
+use super::history::Group;
 use super::state::{Entry, Instance, State, config_version};
 use super::status::addresses;
 
@@ -28,6 +29,8 @@ pub struct AppView {
     pub healthy: Vec<Option<bool>>,
     /// The deployment that holds it.
     pub deployment: Option<Uuid>,
+    /// How ready the instances are that it launched; nothing while there is none.
+    pub readiness: Vec<ReadinessCheckResult>,
     /// Its last failure.
     pub failure: Option<TaskFailure>,
     /// What waits to be launched.
@@ -47,6 +50,19 @@ pub struct Queued {
     pub offers: OffersSummary,
     /// Why nothing starts, in one sentence.
     pub why: String,
+    /// The newest offers that were of no use.
+    pub unused: Vec<Unused>,
+}
+
+/// An offer that an app had no use for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unused {
+    /// The offer.
+    pub offer: Arc<Offer>,
+    /// Why not, one of `RejectCount::REASONS`.
+    pub reason: &'static str,
+    /// When.
+    pub timestamp: Timestamp,
 }
 
 /// A task as the interface shows it (§4); made anew only when something of its instance changed.
@@ -69,6 +85,7 @@ fn task(instance: &Instance) -> Task {
         version: instance.version,
         local_volumes: Vec::new(),
         health_check_results: instance.health.iter().flatten().cloned().collect(),
+        check_result: instance.check,
         region: instance.host.region.clone(),
         zone: instance.host.zone.clone(),
         role: Some(instance.role.clone()),
@@ -96,10 +113,17 @@ fn counts(entry: &Entry) -> TaskCounts {
     counts
 }
 
+/// Only while a deployment waits for it, and of what is to stay.
+fn readiness(entry: &Entry) -> Vec<ReadinessCheckResult> {
+    let Some(app) = entry.app.as_ref().filter(|_| entry.deployment.is_some()) else { return Vec::new() };
+    let staying = entry.instances.values().filter(|instance| !instance.is_outdated(app));
+    staying.filter_map(|instance| instance.readiness.clone()).collect()
+}
+
 impl State {
     /// One app as readers see it; `None` when nothing is left of it.
     pub fn app_view(&self, id: &AppId) -> Option<AppView> {
-        let entry = self.apps.get(id)?;
+        let entry = self.apps.get(id).filter(|entry| entry.app.is_some() || !entry.instances.is_empty())?;
         let queued = entry.waiting.as_ref().zip(entry.app.as_ref()).map(|(waiting, app)| Queued {
             count: waiting.count,
             since: waiting.since,
@@ -109,6 +133,7 @@ impl State {
                 .map_or(Duration::ZERO, |backoff| backoff.until),
             offers: waiting.summary(),
             why: waiting.why(),
+            unused: waiting.unused_offers(),
         });
         Some(AppView {
             app: entry.app.clone(),
@@ -117,23 +142,32 @@ impl State {
             counts: counts(entry),
             healthy: entry.instances.values().map(Instance::healthy).collect(),
             deployment: entry.deployment,
+            readiness: readiness(entry),
             failure: entry.failure.clone(),
             queued,
         })
     }
 
+    /// What is known about a group besides what stands in it.
+    pub fn group(&self, id: &GroupId) -> Option<&Arc<Group>> {
+        self.groups.get(id)
+    }
+
     /// All deployments, the oldest first.
     pub fn deployment_views(&self) -> Vec<DeploymentView> {
         let mut all: Vec<_> = self.deployments.values().collect();
-        all.sort_by_key(|deployment| deployment.version);
+        all.sort_by_key(|deployment| deployment.delta.version);
         let view = |deployment: &&super::state::Deployment| {
             let steps: Vec<_> = deployment.steps.iter().map(super::Step::view).collect();
             let current = steps.get(deployment.step).map(|step| step.actions.clone()).unwrap_or_default();
-            let action = |action| CurrentAction { action, readiness_check_results: Vec::new() };
+            let action = |action: DeploymentAction| CurrentAction {
+                readiness_check_results: self.apps.get(&action.app).map(readiness).unwrap_or_default(),
+                action,
+            };
             DeploymentView {
                 id: deployment.id,
-                version: deployment.version,
-                affected_apps: deployment.changes.iter().map(|change| change.app.clone()).collect(),
+                version: deployment.delta.version,
+                affected_apps: deployment.delta.apps.iter().map(|change| change.app.clone()).collect(),
                 affected_pods: Vec::new(),
                 total_steps: steps.len(),
                 steps,

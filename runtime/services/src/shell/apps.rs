@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use api::marathon::{
-    ApiError, App, AppId, AppInfo, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps, GroupId,
-    LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList, parse_app_path,
+    ApiError, App, AppEdit, AppId, AppInfo, AppRoute, AppUpdate, AppWrapper, DeploymentId, Embed, GroupApps,
+    GroupId, LabelSelector, SelectorError, TaskId, TaskIdError, TaskList, Timestamp, VersionList,
+    parse_app_path,
 };
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Services;
 use super::http::Asked;
 use super::others::task_stats;
-use super::reply::{self, Refusal, Reply};
+use super::reply::{self, Reply};
+use super::{Services, groups};
 use crate::core::view::AppView;
 use crate::core::{Answer, Request, Which};
 
@@ -27,9 +28,14 @@ pub(crate) async fn answer(services: &Services, asked: Asked, below: &str) -> Re
             let app = App::create(&body, &GroupId::root())?;
             change(services, &asked, Request::Create(Box::new(app)), false).await
         }
-        ("PUT" | "PATCH", AppRoute::Apps) => Err(Refusal::NotDone(
-            "Several apps in one request are not supported yet: send one request for each, to /v2/apps/{id}.",
-        )),
+        ("PUT", AppRoute::Apps) => {
+            let edits = AppEdit::read_all(&asked.json()?, asked.flag("partialUpdate", true)?)?;
+            change(services, &asked, Request::UpdateAll { edits, create: true }, false).await
+        }
+        ("PATCH", AppRoute::Apps) => {
+            let edits = AppEdit::read_all(&asked.json()?, true)?;
+            change(services, &asked, Request::UpdateAll { edits, create: false }, false).await
+        }
         ("GET", AppRoute::App(id)) => {
             let view = existing(services, &id)?;
             let embed = Embed::for_app(asked.all("embed"));
@@ -102,7 +108,7 @@ fn existing(services: &Services, id: &AppId) -> Result<Arc<AppView>, ApiError> {
     view.filter(|view| view.app.is_some()).ok_or_else(|| ApiError::no_app(id))
 }
 
-fn of_group(services: &Services, group: &GroupId) -> Vec<Arc<AppView>> {
+pub(crate) fn of_group(services: &Services, group: &GroupId) -> Vec<Arc<AppView>> {
     let view = services.view();
     let below = view.apps.iter().filter(|(id, view)| view.app.is_some() && group.contains(id));
     below.map(|(_, view)| view.clone()).collect()
@@ -132,14 +138,14 @@ fn list(services: &Services, asked: &Asked) -> Reply {
     Ok(reply::list("apps", all.into_iter().filter_map(move |view| info(&services, &view, embed).ok())))
 }
 
-fn info(services: &Services, view: &AppView, embed: Embed) -> Result<AppInfo, ApiError> {
+pub(crate) fn info(services: &Services, view: &AppView, embed: Embed) -> Result<AppInfo, ApiError> {
     let app = view.app.as_deref().ok_or_else(|| ApiError::Internal("the app is gone".to_owned()))?;
     let info = AppInfo {
         app: app.clone(),
         counts: Some(view.counts),
         deployments: view.deployment.map(|id| DeploymentId { id }).into_iter().collect(),
         tasks: embed.tasks.then(|| view.tasks.clone()),
-        readiness_check_results: Some(Vec::new()),
+        readiness_check_results: Some(view.readiness.clone()),
         last_task_failure: view.failure.clone(),
         task_stats: embed.task_stats.then(|| task_stats(app, view, services.clock.now().wall)),
     };
@@ -201,6 +207,9 @@ pub(crate) fn answered(answer: Answer, app: &str) -> Response {
         }
         Answer::Deployment { result, created: false } => reply::deployment(StatusCode::OK, &result),
         Answer::Tasks(tasks) => reply::json(&TaskList { tasks }),
+        Answer::Plan(steps) => reply::json(&json!({ "steps": steps })),
+        Answer::Versions(versions) => reply::json(&versions),
+        Answer::Group(past) => reply::json(&groups::past(&past)),
         Answer::Done => StatusCode::NO_CONTENT.into_response(),
     }
 }

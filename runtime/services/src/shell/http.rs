@@ -3,17 +3,20 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api::marathon::{ApiError, parse_boolean, read_json};
+use api::marathon::{
+    ApiError, AppRoute, GroupRoute, parse_app_path, parse_boolean, parse_group_path, read_json,
+};
+use api::server::Hangup;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::{HeaderMap, Method, Request, Uri};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::reply::{self, Refusal, Reply};
-use super::{Services, apps, others};
+use super::{Services, apps, groups, others};
 use crate::core::Caller;
 
 /// A body that takes longer to come is given up.
@@ -25,10 +28,13 @@ pub(crate) fn router(services: Services) -> Router {
 
 /// A request, with what is asked for again and again read out of it.
 pub(crate) struct Asked {
+    /// GET for HEAD too, whose answer is the same without its body.
     pub(crate) method: Method,
+    pub(crate) is_head: bool,
     pub(crate) headers: HeaderMap,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) caller: Caller,
+    pub(crate) hangup: Option<Hangup>,
     path: String,
     body: Vec<u8>,
 }
@@ -42,8 +48,11 @@ impl Asked {
         let ip = remote.map(|ConnectInfo(address)| address.ip().to_string()).unwrap_or_default();
         let has_body = matches!(parts.method, Method::POST | Method::PUT | Method::PATCH);
         let body = if has_body { read(body, most).await? } else { Vec::new() };
+        let is_head = parts.method == Method::HEAD;
         Ok(Asked {
-            method: if parts.method == Method::HEAD { Method::GET } else { parts.method },
+            method: if is_head { Method::GET } else { parts.method },
+            is_head,
+            hangup: parts.extensions.get::<Hangup>().cloned(),
             headers: parts.headers,
             query: query.0,
             caller: Caller { ip, uri: path_and_query(&parts.uri) },
@@ -95,41 +104,80 @@ fn path_and_query(uri: &Uri) -> String {
 }
 
 async fn answer(State(services): State<Services>, request: Request<Body>) -> Response {
+    let path = request.uri().path().to_owned();
     let reply = match Asked::new(request, services.options.max_body_bytes).await {
         Ok(asked) => route(&services, asked).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = reply.unwrap_or_else(IntoResponse::into_response);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        reply::allow(&mut response, methods(&elements(&path), &path));
+    }
     reply::common(&mut response, &services.options.leader);
     response
 }
 
+fn elements(path: &str) -> Vec<&str> {
+    path.split('/').filter(|element| !element.is_empty()).collect()
+}
+
+/// What follows `/v2/apps` or `/v2/groups`.
+fn below<'p>(path: &'p str, collection: &str) -> &'p str {
+    path.split_once(collection).map_or("", |(_, below)| below)
+}
+
+/// The methods that a path takes; none when there is nothing.
+fn methods(elements: &[&str], path: &str) -> &'static str {
+    match elements {
+        ["v2", "apps", ..] => match parse_app_path(below(path, "apps")) {
+            AppRoute::Apps => "GET, HEAD, POST, PUT, PATCH",
+            AppRoute::App(_) | AppRoute::BadId { .. } => "GET, HEAD, PUT, PATCH, DELETE",
+            AppRoute::Restart(_) => "POST",
+            AppRoute::Tasks(_) => "GET, HEAD, DELETE",
+            AppRoute::Task(..) => "DELETE",
+            AppRoute::Group(_) | AppRoute::GroupTasks(_) | AppRoute::Versions(_) | AppRoute::Version(..) => {
+                "GET, HEAD"
+            }
+        },
+        ["v2", "groups", ..] => match parse_group_path(below(path, "groups"), true) {
+            GroupRoute::Group(_) | GroupRoute::BadId { .. } => "GET, HEAD, POST, PUT, DELETE",
+            GroupRoute::Apps(_) | GroupRoute::Versions(_) => "GET, HEAD",
+            GroupRoute::Version(..) => "GET, HEAD, PUT",
+        },
+        ["ping"] | ["v2", "tasks" | "deployments" | "queue" | "events" | "info"] => "GET, HEAD",
+        ["v2", "tasks", "delete"] => "POST",
+        ["v2", "leader"] => "GET, HEAD, DELETE",
+        ["v2", "deployments", _] | ["v2", "queue", _, .., "delay"] => "DELETE",
+        _ => "",
+    }
+}
+
 async fn route(services: &Services, asked: Asked) -> Reply {
     let path = asked.path.clone();
-    let elements: Vec<&str> = path.split('/').filter(|element| !element.is_empty()).collect();
+    let elements = elements(&path);
     let method = asked.method.as_str();
     match (method, elements.as_slice()) {
         ("GET", ["ping"]) => Ok(others::ping(&asked)),
-        (_, ["v2", "apps", ..]) => {
-            let below = path.split_once("apps").map(|(_, below)| below.to_owned()).unwrap_or_default();
-            apps::answer(services, asked, &below).await
-        }
+        (_, ["v2", "apps", ..]) => apps::answer(services, asked, below(&path, "apps")).await,
+        (_, ["v2", "groups", ..]) => groups::answer(services, asked, below(&path, "groups")).await,
         ("GET", ["v2", "tasks"]) => Ok(others::tasks(services, &asked)),
         ("POST", ["v2", "tasks", "delete"]) => others::delete_tasks(services, asked).await,
         ("GET", ["v2", "deployments"]) => Ok(reply::json(&*services.view().deployments)),
         ("DELETE", ["v2", "deployments", id]) => others::cancel(services, &asked, id).await,
-        ("GET", ["v2", "queue"]) => Ok(others::queue(services)),
-        ("DELETE", ["v2", "queue", id @ .., "delay"]) => others::reset_delay(services, &asked, id).await,
+        ("GET", ["v2", "queue"]) => Ok(others::queue(services, &asked)),
+        ("DELETE", ["v2", "queue", id @ .., "delay"]) if !id.is_empty() => {
+            others::reset_delay(services, &asked, id).await
+        }
         ("GET", ["v2", "events"]) => others::events(services, &asked),
         ("GET", ["v2", "info"]) => Ok(others::info(services)),
         ("GET", ["v2", "leader"]) => Ok(others::leader(services)),
-        ("DELETE", ["v2", "leader"]) => Err(Refusal::NotDone(
-            "The leadership cannot be given up over this interface: this master is the only one that can lead.",
-        )),
-        (_, ["ping"])
-        | (_, ["v2", "tasks" | "deployments" | "queue" | "events" | "info" | "leader"])
-        | (_, ["v2", "tasks", "delete"])
-        | (_, ["v2", "deployments", _]) => Err(ApiError::MethodNotAllowed.into()),
-        _ => Err(ApiError::NoRoute(path.clone()).into()),
+        ("DELETE", ["v2", "leader"]) => Ok(others::abdicate(services)),
+        // Clients ask with HEAD whether there are pods, and take 404 for a no.
+        (_, ["v2", "pods", ..]) if !asked.is_head => Err(ApiError::IllegalArgument(
+            "Pods are not supported. Run each container as an app of its own, with /v2/apps.".to_owned(),
+        )
+        .into()),
+        (_, elements) if methods(elements, &path).is_empty() => Err(ApiError::NoRoute(path.clone()).into()),
+        _ => Err(ApiError::MethodNotAllowed.into()),
     }
 }

@@ -2,7 +2,10 @@
 
 mod apps;
 mod events;
+mod figures;
+mod groups;
 mod http;
+mod offers;
 mod others;
 mod reply;
 mod run;
@@ -25,8 +28,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::core::{Answer, Ask, Caller, Config, LoadError, Request, State};
+use crate::core::{Answer, Ask, Caller, Config, HostPaths, LoadError, Request, State};
 use events::Hub;
+pub use figures::Figure;
 use view::View;
 
 /// How long a client waits for a change to be stored.
@@ -59,10 +63,14 @@ pub struct Options {
     pub max_versions: usize,
     /// The longest app definition, in bytes of its JSON.
     pub max_app_bytes: usize,
+    /// What of agents' hosts tasks may have.
+    pub host_paths: HostPaths,
     /// The longest body of a request, in bytes.
     pub max_body_bytes: usize,
     /// How many streams of events may be open.
     pub max_event_streams: usize,
+    /// How many events a reader may be behind before it is cut off.
+    pub max_events_behind: usize,
     /// How often time is looked at.
     pub tick: Duration,
 }
@@ -82,8 +90,10 @@ impl Options {
             max_deployments: 100,
             max_versions: 50,
             max_app_bytes: 256 * 1024,
+            host_paths: HostPaths::default(),
             max_body_bytes: 8 * 1024 * 1024,
             max_event_streams: 1_000,
+            max_events_behind: 1_024,
             tick: Duration::from_millis(500),
         }
     }
@@ -99,6 +109,7 @@ impl Options {
             max_deployments: self.max_deployments,
             max_versions: self.max_versions,
             max_app_bytes: self.max_app_bytes,
+            host_paths: self.host_paths.clone(),
         }
     }
 
@@ -134,6 +145,8 @@ pub struct Services {
     hub: Hub,
     options: Arc<Options>,
     clock: Clock,
+    /// Whether a client asked the leader to step down.
+    abdicated: Arc<watch::Sender<bool>>,
 }
 
 /// What the loop is sent.
@@ -176,9 +189,10 @@ impl Services {
         first.update(&mut state);
         let (views, view) = watch::channel(Arc::new(first));
         let (inbox, messages) = mpsc::channel(INBOX);
-        let hub = Hub::new(options.max_event_streams);
+        let hub = Hub::new(options.max_event_streams, options.max_events_behind);
         let options = Arc::new(options);
-        let services = Services { inbox, view, hub: hub.clone(), options: options.clone(), clock };
+        let abdicated = Arc::new(watch::channel(false).0);
+        let services = Services { inbox, view, hub: hub.clone(), options: options.clone(), clock, abdicated };
         let owner = run::Owner::new(state, options, store, leadership, master, views, hub, clock);
         Ok((services, tokio::spawn(owner.run(messages))))
     }
@@ -195,6 +209,19 @@ impl Services {
     /// Ends the services; tasks go on. The handle of [`Services::start`] tells when.
     pub async fn stop(&self) {
         let _ended_already = self.inbox.send(Message::Stop).await;
+    }
+
+    /// Waits until a client asks the leader to step down (`DELETE /v2/leader`). Who leads ends it then; nothing here does.
+    pub async fn abdicated(&self) {
+        let mut abdicated = self.abdicated.subscribe();
+        // The sender lives as long as these services do.
+        let _asked = abdicated.wait_for(|asked| *asked).await;
+    }
+
+    /// Figures about services, as they are now.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Figure> {
+        figures::of(&self.view(), self.hub.count(), self.clock.now())
     }
 
     /// Marathon v2 REST below `/v2` and `/ping`.

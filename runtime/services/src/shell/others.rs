@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::marathon::{
-    ApiError, App, AppId, HttpConfig, Info, LifeTime, MarathonConfig, Queue, QueueDelay, QueueItem, Stats,
-    StatsCounts, Subscription, Task, TaskId, TaskStats, TaskStatsEntry, Timestamp, Uuid, ZookeeperConfig,
+    ApiError, App, AppId, Detail, HttpConfig, Info, LifeTime, MarathonConfig, Queue, QueueDelay, QueueItem,
+    Stats, StatsCounts, Subscription, Task, TaskId, TaskStats, TaskStatsEntry, Timestamp, Uuid,
+    ZookeeperConfig,
 };
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Services;
 use super::apps::{answered, kill_answer, malformed};
+use super::events::Listener;
 use super::http::Asked;
 use super::reply::{self, Reply};
 use crate::core::view::AppView;
@@ -77,15 +79,30 @@ fn plain(tasks: impl Iterator<Item = Arc<Task>>) -> String {
 
 pub(crate) async fn delete_tasks(services: &Services, asked: Asked) -> Reply {
     let body = asked.json()?;
-    let ids = body.get("ids").and_then(Value::as_array);
-    let ids = ids.ok_or_else(|| ApiError::BadRequest("The body must be {\"ids\": [\"…\"]}.".to_owned()))?;
-    let mut tasks = Vec::new();
-    for id in ids {
-        let text = id.as_str().ok_or_else(|| ApiError::BadRequest(format!("{id} is not a task id")))?;
-        tasks.push(text.parse::<TaskId>().map_err(|error| malformed(&error))?);
-    }
+    let tasks = task_ids(&body)?;
+    let tasks: Result<Vec<TaskId>, _> = tasks.iter().map(|id| id.parse()).collect();
+    let tasks = tasks.map_err(|error| malformed(&error))?;
     let answer = kill_answer(services, &asked, None, Which::These(tasks)).await?;
     Ok(answered(answer, ""))
+}
+
+/// The texts of `{"ids": ["…"]}`.
+fn task_ids(body: &Value) -> Result<Vec<&str>, ApiError> {
+    let wrong = |path: String, error: &str| Detail { path, errors: vec![error.to_owned()] };
+    let ids = match body.get("ids") {
+        Some(Value::Array(ids)) => ids,
+        None | Some(Value::Null) => {
+            return Err(ApiError::WrongTypes(vec![wrong("/ids".to_owned(), "error.path.missing")]));
+        }
+        Some(_) => {
+            return Err(ApiError::WrongTypes(vec![wrong("/ids".to_owned(), "error.expected.jsarray")]));
+        }
+    };
+    let texts: Vec<&str> = ids.iter().filter_map(Value::as_str).collect();
+    let others = ids.iter().enumerate().filter(|(_, id)| !id.is_string());
+    let others: Vec<Detail> =
+        others.map(|(at, _)| wrong(format!("/ids({at})"), "error.expected.jsstring")).collect();
+    if others.is_empty() { Ok(texts) } else { Err(ApiError::WrongTypes(others)) }
 }
 
 pub(crate) async fn cancel(services: &Services, asked: &Asked, id: &str) -> Reply {
@@ -97,7 +114,8 @@ pub(crate) async fn cancel(services: &Services, asked: &Asked, id: &str) -> Repl
     }
 }
 
-pub(crate) fn queue(services: &Services) -> Response {
+pub(crate) fn queue(services: &Services, asked: &Asked) -> Response {
+    let with_offers = asked.all("embed").any(|value| value == "lastUnusedOffers");
     let now = services.clock.now().elapsed;
     let view = services.view();
     let item = |view: &AppView| {
@@ -109,7 +127,8 @@ pub(crate) fn queue(services: &Services) -> Response {
             delay: QueueDelay { time_left_seconds: left.as_secs(), overdue: left.is_zero() },
             since: queued.since,
             processed_offers_summary: queued.offers.clone(),
-            last_unused_offers: None,
+            last_unused_offers: with_offers
+                .then(|| queued.unused.iter().map(super::offers::unused).collect()),
         })
     };
     reply::json(&Queue { queue: view.apps.values().filter_map(|view| item(view)).collect() })
@@ -117,15 +136,20 @@ pub(crate) fn queue(services: &Services) -> Response {
 
 pub(crate) async fn reset_delay(services: &Services, asked: &Asked, id: &[&str]) -> Reply {
     let text = format!("/{}", id.join("/").replace("%2F", "/").replace("%2f", "/"));
-    let app: AppId = text.parse().map_err(|_no_id| ApiError::NoApp { app: text.clone(), version: None })?;
+    let app: AppId = text.parse().map_err(|_no_id| ApiError::NotQueued(text.clone()))?;
     let answer = services.ask(Request::ResetDelay(app), false, asked.caller.clone()).await?;
     Ok(answered(answer, ""))
 }
 
 pub(crate) fn events(services: &Services, asked: &Asked) -> Reply {
     let subscription = Subscription::new(asked.all("event_type"));
-    let remote = asked.caller.ip.clone();
-    Ok(services.hub.open(&asked.headers, subscription, remote, services.clock)?)
+    let listener = Listener {
+        headers: &asked.headers,
+        subscription,
+        remote: asked.caller.ip.clone(),
+        hangup: asked.hangup.clone(),
+    };
+    Ok(services.hub.open(listener, services.clock)?)
 }
 
 fn address(leader: &str) -> (String, u16) {
@@ -161,6 +185,13 @@ pub(crate) fn info(services: &Services) -> Response {
 
 pub(crate) fn leader(services: &Services) -> Response {
     reply::json(&json!({ "leader": services.options.leader }))
+}
+
+/// The leader steps down a moment after this answer.
+pub(crate) fn abdicate(services: &Services) -> Response {
+    tracing::info!("a client asked the leader to step down");
+    services.abdicated.send_replace(true);
+    reply::json(&json!({ "message": "Leadership abdicated" }))
 }
 
 /// Statistics over the app's tasks (§4).

@@ -21,8 +21,6 @@ pub(crate) enum Refusal {
     TooLong(usize),
     /// The body did not come in time.
     TooSlow,
-    /// Not done by this server; the sentence says what to do instead.
-    NotDone(&'static str),
 }
 
 impl From<ApiError> for Refusal {
@@ -46,7 +44,6 @@ impl IntoResponse for Refusal {
             Refusal::TooSlow => {
                 message(StatusCode::REQUEST_TIMEOUT, "The body did not come in time.".to_owned())
             }
-            Refusal::NotDone(text) => message(StatusCode::NOT_IMPLEMENTED, text.to_owned()),
         }
     }
 }
@@ -121,6 +118,11 @@ pub(crate) fn location(response: &mut Response, app: &str) {
     if let Ok(value) = HeaderValue::from_str(&format!("/v2/apps{app}")) {
         response.headers_mut().insert(header::LOCATION, value);
     }
+}
+
+/// Which methods a path takes, where another one was used.
+pub(crate) fn allow(response: &mut Response, methods: &'static str) {
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(methods));
 }
 
 /// What every answer carries: not to be kept, and who leads.

@@ -259,7 +259,7 @@ impl Owner {
                     self.calls.push_back(call);
                 }
             }
-            Effect::Publish(event) => self.hub.publish(event),
+            Effect::Publish(event) => self.hub.publish(&event),
             Effect::Reply { request, result } => {
                 if let Some(waiting) = self.waiting.remove(&request) {
                     let _client_gone = waiting.send(result);

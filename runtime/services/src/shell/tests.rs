@@ -1,10 +1,12 @@
 //! The whole crate over a real store, against a small master.
 
+mod groups;
 mod master;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::marathon::AppId;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
@@ -72,9 +74,8 @@ impl Cluster {
     }
 
     async fn running(&self, app: &str, count: usize) {
-        let id = app.parse().unwrap();
         self.until(&format!("{count} of {app} run and nothing is deployed"), |view| {
-            let tasks = view.apps.get(&id).map(|app| app.tasks.clone()).unwrap_or_default();
+            let tasks = view.apps.get(app).map(|app| app.tasks.clone()).unwrap_or_default();
             view.deployments.is_empty()
                 && tasks.len() == count
                 && tasks.iter().all(|task| task.state == "TASK_RUNNING")
@@ -119,7 +120,7 @@ async fn an_app_lives_through_everything() {
     assert_eq!((status, &killed["task"]["id"]), (StatusCode::OK, &json!(before[0])));
     cluster
         .until("another took its place", |view| {
-            let app = view.apps.get(&"/shop/web".parse().unwrap()).unwrap();
+            let app = view.apps.get("/shop/web").unwrap();
             let running = app.tasks.iter().filter(|task| task.state == "TASK_RUNNING");
             app.tasks.iter().all(|task| task.id.to_string() != before[0]) && running.count() == 3
         })
@@ -136,8 +137,10 @@ async fn an_app_lives_through_everything() {
     assert_eq!(status, StatusCode::OK, "{result}");
     cluster.until("nothing is left", |view| view.apps.is_empty() && view.deployments.is_empty()).await;
     let stored = cluster.store.load(&Prefix::all()).await.unwrap();
-    let left: Vec<&str> =
-        stored.entries.keys().map(store::Key::as_str).filter(|key| key.starts_with("services/")).collect();
+    let left = stored.entries.keys().map(store::Key::as_str).filter(|key| key.starts_with("services/"));
+    // What was is remembered, and the group stays.
+    let remembered = ["services/history/", "services/versions/", "services/groups/"];
+    let left: Vec<&str> = left.filter(|key| !remembered.iter().any(|kind| key.starts_with(kind))).collect();
     assert_eq!(left, ["services/framework"]);
     cluster.master.acknowledged().await;
     cluster.services.stop().await;
@@ -160,23 +163,33 @@ async fn refusals_are_those_of_the_interface() {
         (
             "POST",
             "/v2/apps",
-            Some(json!({"id": "/x", "cmd": "x", "readinessChecks": [{"portName": "default"}]})),
+            Some(json!({"id": "/x", "cmd": "x", "readinessChecks": [{"portName": "none"}]})),
             422,
         ),
         ("PUT", "/v2/apps/shop/web", Some(json!({"instances": 9})), 409),
         ("POST", "/v2/apps/shop/web/restart", None, 409),
         ("PUT", "/v2/apps/A", Some(json!({"cmd": "x"})), 422),
-        ("PUT", "/v2/apps", Some(json!([])), 501),
+        ("PUT", "/v2/apps", Some(json!({})), 400),
+        ("PATCH", "/v2/apps", Some(json!([{"id": "/shop/web"}, {"id": "none"}])), 404),
+        ("PUT", "/v2/apps", Some(json!([{"id": "/a", "cmd": "x"}, {"id": "/b"}])), 422),
+        ("PUT", "/v2/apps", Some(json!([{"id": "/a", "cmd": "x"}, {"id": "a", "cmd": "x"}])), 422),
         ("DELETE", "/v2/apps/shop/web/tasks?scale=true&wipe=True", None, 400),
         ("DELETE", "/v2/apps/shop/web/tasks/nonsense", None, 400),
         ("POST", "/v2/tasks/delete", Some(json!({"ids": ["nonsense"]})), 400),
         ("GET", "/v2/apps?label=(", None, 422),
         ("GET", "/v2/apps?force=maybe", None, 200),
+        ("PUT", "/v2/groups/none/versions/2020-01-01T00:00:00.000Z", None, 404),
         ("DELETE", "/v2/deployments/nonsense", None, 404),
         ("DELETE", "/v2/queue/none/delay", None, 404),
         ("GET", "/v2/events", None, 405),
-        ("DELETE", "/v2/leader", None, 501),
         ("HEAD", "/v2/pods", None, 404),
+        ("GET", "/v2/pods", None, 422),
+        ("POST", "/v2/pods", Some(json!({"id": "/pod"})), 422),
+        ("DELETE", "/v2/pods//pod", None, 422),
+        ("GET", "/v2/eventSubscriptions", None, 404),
+        ("POST", "/v2/eventSubscriptions?callbackUrl=http://localhost/x", None, 404),
+        ("POST", "/v2/tasks/delete", Some(json!({})), 400),
+        ("POST", "/v2/tasks/delete", Some(json!({"ids": [7]})), 400),
         ("GET", "/v3", None, 404),
         ("POST", "/v2/info", None, 405),
     ] {
@@ -184,6 +197,25 @@ async fn refusals_are_those_of_the_interface() {
         assert_eq!(response.status().as_u16(), status, "{method} {path}");
         assert!(response.headers().contains_key("cache-control"));
     }
+    for (method, path, allowed) in [
+        ("POST", "/v2/info", "GET, HEAD"),
+        ("DELETE", "/v2/apps", "GET, HEAD, POST, PUT, PATCH"),
+        ("POST", "/v2/apps/shop/web", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("GET", "/v2/apps/shop/web/restart", "POST"),
+        ("PUT", "/v2/apps/shop/web/versions", "GET, HEAD"),
+        ("GET", "/v2/queue/shop/web/delay", "DELETE"),
+        ("PUT", "/v2/leader", "GET, HEAD, DELETE"),
+    ] {
+        let response = cluster.send(method, path, Some(json!({}))).await;
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["allow"].to_str().unwrap()),
+            (405, allowed),
+            "{method} {path}"
+        );
+    }
+    let (_, body) = cluster.ask("POST", "/v2/tasks/delete", Some(json!({"ids": [7]}))).await;
+    let details = json!([{"path": "/ids(0)", "errors": ["error.expected.jsstring"]}]);
+    assert_eq!(body, json!({"message": "Invalid JSON", "details": details}));
     let long = json!({"id": "/x", "cmd": "x".repeat(9 * 1024 * 1024)});
     let (status, body) = cluster.ask("POST", "/v2/apps", Some(long)).await;
     assert_eq!((status.as_u16(), body["message"].is_string()), (413, true));
@@ -222,7 +254,7 @@ async fn lists_and_small_answers() {
     assert_eq!(cluster.get("/v2/queue").await, json!({"queue": []}));
     assert_eq!(cluster.get("/v2/deployments").await, json!([]));
     cluster.send("POST", "/v2/apps", Some(json!({"id": "/big", "cmd": "x", "cpus": 100}))).await;
-    let big = "/big".parse().unwrap();
+    let big: AppId = "/big".parse().unwrap();
     let looked = |view: &View| {
         let queued = view.apps.get(&big).and_then(|app| app.queued.clone());
         queued.is_some_and(|queued| queued.offers.unused_offers_count > 0)
@@ -234,6 +266,18 @@ async fn lists_and_small_answers() {
     assert_eq!(item["delay"], json!({"timeLeftSeconds": 0, "overdue": true}));
     let cpus = &item["processedOffersSummary"]["rejectSummaryLastOffers"][4];
     assert_eq!(*cpus, json!({"reason": "InsufficientCpus", "declined": 1, "processed": 1}));
+    assert!(item.get("lastUnusedOffers").is_none(), "nobody asked for it");
+    let queue = cluster.get("/v2/queue?embed=lastUnusedOffers").await;
+    let unused = &queue["queue"][0]["lastUnusedOffers"];
+    assert_eq!(
+        (unused.as_array().map(Vec::len), &unused[0]["reason"]),
+        (Some(1), &json!(["InsufficientCpus"]))
+    );
+    let offered = unused[0]["offer"]["resources"].as_array().unwrap();
+    assert!(
+        offered.iter().any(|resource| resource["name"] == "cpus" && resource["scalar"] == 8.0),
+        "{unused}"
+    );
     let why = "of the last 1 offers were turned away: 1 by InsufficientCpus (100 cpus wanted, 8 there)";
     assert_eq!(cluster.services.why_waiting(&big).as_deref(), Some(why));
     let deployment = cluster.get("/v2/deployments").await[0]["id"].as_str().unwrap().to_owned();
@@ -265,7 +309,7 @@ async fn a_new_leader_finds_everything_as_it_was() {
     cluster.master.becomes(&before[0], api::mesos::TaskState::Killed);
     cluster
         .until("what ended unheard is replaced", |view| {
-            let tasks = &view.apps.get(&"/shop/web".parse().unwrap()).unwrap().tasks;
+            let tasks = &view.apps.get("/shop/web").unwrap().tasks;
             let ran = |task: &std::sync::Arc<api::marathon::Task>| task.id.to_string() == before[0].as_str();
             tasks.len() == 2
                 && !tasks.iter().any(ran)
@@ -315,6 +359,21 @@ async fn events_are_streamed_to_those_who_want_them() {
     }
     cluster.services.stop().await;
     assert!(stream.next().await.is_none(), "the next leader has the next stream");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_asked_to_step_down_says_so_to_whoever_made_it_lead() {
+    let cluster = Cluster::new().await;
+    let services = cluster.services.clone();
+    let abdicated = tokio::spawn(async move { services.abdicated().await });
+    let (status, body) = cluster.ask("DELETE", "/v2/leader", None).await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"message": "Leadership abdicated"})));
+    abdicated.await.unwrap();
+    assert_eq!(
+        cluster.get("/v2/leader").await["leader"],
+        "127.0.0.1:5050",
+        "it is not these services that end"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

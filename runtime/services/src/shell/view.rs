@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use api::marathon::{AppId, Deployment};
+use api::marathon::{AppId, Deployment, GroupId};
 use rpds::RedBlackTreeMapSync;
 
-use crate::core::State;
 use crate::core::view::AppView;
+use crate::core::{Group, State};
 
 /// All at one moment.
 #[derive(Clone, Default)]
 pub(crate) struct View {
     pub(crate) apps: RedBlackTreeMapSync<AppId, Arc<AppView>>,
+    pub(crate) groups: RedBlackTreeMapSync<GroupId, Arc<Group>>,
     pub(crate) deployments: Arc<Vec<Deployment>>,
     pub(crate) framework: Option<String>,
 }
@@ -21,7 +22,9 @@ impl View {
     pub(crate) fn update(&mut self, state: &mut State) -> bool {
         let touched = state.take_touched();
         let framework = state.framework().map(ToString::to_string);
-        if touched.is_empty() && framework == self.framework {
+        let groups = state.take_touched_groups();
+        let deployments = state.take_touched_deployments();
+        if touched.is_empty() && groups.is_empty() && !deployments && framework == self.framework {
             return false;
         }
         for app in touched {
@@ -32,7 +35,17 @@ impl View {
                 }
             }
         }
-        self.deployments = Arc::new(state.deployment_views());
+        for group in groups {
+            match state.group(&group) {
+                Some(known) => self.groups.insert_mut(group, known.clone()),
+                None => {
+                    self.groups.remove_mut(&group);
+                }
+            }
+        }
+        if deployments {
+            self.deployments = Arc::new(state.deployment_views());
+        }
         self.framework = framework;
         true
     }

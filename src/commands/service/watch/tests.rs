@@ -4,8 +4,12 @@ use super::*;
 
 const TASK: &str = "web.instance-3f0c8a52-9f0e-4d0b-8a43-0b6c3a0d1e2f._app.1";
 
+fn id() -> AppId {
+    "/web".parse().unwrap()
+}
+
 fn watch() -> Watch {
-    Watch::new("/web", Some("d1".to_owned()), Goal::Up)
+    Watch::new(&id(), Some("d1".to_owned()), Goal::Up)
 }
 
 fn status(state: &str) -> Value {
@@ -125,7 +129,7 @@ fn unhealthy_instances_are_not_up() {
 
 #[test]
 fn a_removed_service_is_gone_with_its_deployment() {
-    let mut watch = Watch::new("/web", Some("d1".to_owned()), Goal::Removed);
+    let mut watch = Watch::new(&id(), Some("d1".to_owned()), Goal::Removed);
     read(&mut watch, None, &deployments(1));
     assert_eq!(watch.end, None);
     read(&mut watch, None, &json!([]));
@@ -134,7 +138,7 @@ fn a_removed_service_is_gone_with_its_deployment() {
 
 #[test]
 fn waiting_without_a_deployment_waits_for_any_of_the_service() {
-    let mut watch = Watch::new("/web", None, Goal::Up);
+    let mut watch = Watch::new(&id(), None, Goal::Up);
     read(&mut watch, Some(&app(1, &json!([]))), &deployments(1));
     assert_eq!(watch.end, None);
     for _ in 0..10 {
@@ -154,6 +158,6 @@ fn what_was_there_before_the_change_is_no_news() {
     assert_eq!(read(&mut watch, Some(&before), &deployments(1)), [Note::Step { at: 1, of: 2 }]);
     assert_eq!(read(&mut watch, Some(&before), &deployments(1)), []);
     assert_eq!(watch.failure, None);
-    let waiting = Watch::new("/web", None, Goal::Up).knowing(&before);
+    let waiting = Watch::new(&id(), None, Goal::Up).knowing(&before);
     assert_eq!(waiting.failure.unwrap().message, "exit 1");
 }

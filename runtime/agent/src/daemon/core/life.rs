@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use api::Moment;
 use api::marathon::Uuid;
-use api::mesos::{Reason, TaskState};
+use api::mesos::{Purpose, Reason, TaskState};
 
 use super::task::millis;
 use super::{Effect, Ending, Found, KillWhy, LAST_WORDS, Stage, State, Update, Verdict, link};
 use crate::adopt::Why;
-use crate::health::{self, Probe, Watch};
+use crate::health::{self, Finding, Watch};
 use crate::spec::Exit;
 use crate::states::{self, Action, Ended, Event, Phase};
 
@@ -82,8 +82,11 @@ fn runs(state: &mut State, container: Uuid, now: Moment, out: &mut Vec<Effect>) 
 }
 
 fn watch_from(task: &mut super::Task, started: Duration, now: Moment) {
-    let checks = task.info.checks.iter();
-    task.watches = checks.map(|check| Watch::new(check.clone(), started, now.elapsed)).collect();
+    let watch = |check: &api::mesos::Check| match (&check.purpose, &task.ready) {
+        (Purpose::Readiness { .. }, Some(ready)) => Watch::ended(check.clone(), ready.clone()),
+        _ => Watch::new(check.clone(), started, now.elapsed),
+    };
+    task.watches = task.info.checks.iter().map(watch).collect();
 }
 
 fn say_killing(state: &mut State, container: Uuid, now: Moment, out: &mut Vec<Effect>) {
@@ -256,15 +259,20 @@ pub(super) fn probed(
     state: &mut State,
     container: Uuid,
     check: usize,
-    probe: Probe,
+    finding: Finding,
     now: Moment,
     out: &mut Vec<Effect>,
 ) {
     let Some(task) = state.tasks.get_mut(&container) else { return };
     let before = task.healthy();
     let Some(watch) = task.watches.get_mut(check) else { return };
-    let actions = health::step(watch, health::Input::Found(probe), now);
+    let actions = health::step(watch, health::Input::Found(finding), now);
     let found = watch.found.clone();
+    if let Some(ready) = watch.ready().filter(|_| task.ready.is_none()) {
+        // The next agent does not ask again what was answered.
+        task.ready = Some(ready);
+        out.push(Effect::Journal(container, Box::new(task.journal())));
+    }
     let changed = task.healthy() != before;
     for action in actions {
         match action {
@@ -292,8 +300,7 @@ pub(super) fn tick(state: &mut State, now: Moment, out: &mut Vec<Effect>) {
         let watches = task.watches.iter_mut().enumerate().filter(|_| task.state.phase == Phase::Running);
         for (number, watch) in watches {
             if health::step(watch, health::Input::Tick, now).contains(&health::Action::Look) {
-                let check = watch.check();
-                out.push(Effect::Probe(container, number, Box::new(check.kind.clone()), check.timeout));
+                out.push(Effect::Probe(container, number, Box::new(watch.check().clone())));
             }
         }
         if due(task.state.wake_at().map(Duration::from_millis)) {

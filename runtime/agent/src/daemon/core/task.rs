@@ -10,7 +10,7 @@ use api::mesos::{HealthReport, Source, TaskInfo, TaskState, TaskStatus};
 use scheduler::{AgentId, FrameworkId};
 
 use super::{About, Checkpoint, Journal, KillWhy, Update, Updates};
-use crate::health::Watch;
+use crate::health::{Ready, Watch};
 use crate::states;
 
 /// How far a launch is.
@@ -44,6 +44,8 @@ pub struct Task {
     /// When the agent itself sends SIGKILL, being asked for less grace than the shim knows.
     pub(super) kill_at: Option<Duration>,
     pub(super) watches: Vec<Watch>,
+    /// That it was found ready, by this agent or one before.
+    pub(super) ready: Option<Ready>,
 }
 
 fn grace_ms(info: &TaskInfo, default: Duration) -> u64 {
@@ -64,6 +66,7 @@ impl Task {
             kill: None,
             kill_at: None,
             watches: Vec::new(),
+            ready: None,
         }
     }
 
@@ -73,6 +76,7 @@ impl Task {
         task.stage = Stage::Shim;
         task.updates = Updates::recovered(journal.pending.into(), journal.last);
         task.kill = journal.kill;
+        task.ready = journal.ready;
         task
     }
 
@@ -105,6 +109,7 @@ impl Task {
             pending: self.updates.pending.iter().cloned().collect(),
             last: self.updates.last.clone(),
             kill: self.kill.clone(),
+            ready: self.ready.clone(),
         }
     }
 
@@ -152,6 +157,7 @@ impl Task {
             last_success: found.last_success,
             last_failure: found.last_failure,
             last_failure_cause: found.last_failure_cause.clone(),
+            sight: found.sight.clone(),
         };
         Some(health_to_wire(self.framework.as_str(), &report))
     }

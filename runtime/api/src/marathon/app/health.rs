@@ -1,8 +1,9 @@
 //! Health checks, readiness checks and informational checks (§7).
 
+use std::fmt;
+
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
 use super::words::words;
 
@@ -146,14 +147,68 @@ pub struct Check {
     pub delay_seconds: u32,
 }
 
-/// What an informational check checks; the parts within are kept as they came.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What an informational check checks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckKind {
     /// A request.
-    Http(Value),
+    Http {
+        /// Whose answer.
+        #[serde(flatten)]
+        at: CheckPort,
+        /// What is asked for; `/` when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// Plain when absent.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scheme: Option<HttpScheme>,
+    },
     /// A connection.
-    Tcp(Value),
+    Tcp(CheckPort),
     /// A command.
-    Exec(Value),
+    Exec {
+        /// Which.
+        command: CheckCommand,
+    },
+}
+
+/// Which of the app's ports a check is about; the first when nothing is said. At most one of these is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckPort {
+    /// By its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_index: Option<u32>,
+    /// By number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// By name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+}
+
+words! {
+    /// How a request goes over the network.
+    HttpScheme {
+        /// As it is.
+        Http = "HTTP",
+        /// Over TLS, not verified.
+        Https = "HTTPS",
+    }
+}
+
+/// A command of a check. May hold secrets.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckCommand {
+    /// For `/bin/sh -c`.
+    Shell(String),
+    /// The program and its arguments.
+    Argv(Vec<String>),
+}
+
+impl fmt::Debug for CheckCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CheckCommand(***)")
+    }
 }

@@ -6,6 +6,7 @@ mod health;
 mod model;
 mod normalise;
 mod raw;
+mod several;
 mod supported;
 mod update;
 mod validate;
@@ -18,10 +19,14 @@ pub use container::{
     Container, ContainerKind, Docker, Network, NetworkMode, Parameter, Persistent, PersistentKind,
     PortDefinition, PortMapping, PullConfig, TransportProtocol, Volume, VolumeMode,
 };
-pub use health::{Check, CheckKind, HealthCheck, HealthProtocol, IpProtocol, ReadinessCheck};
+pub use health::{
+    Check, CheckCommand, CheckKind, CheckPort, HealthCheck, HealthProtocol, HttpScheme, IpProtocol,
+    ReadinessCheck,
+};
 pub use model::{
     App, Constraint, EnvValue, ExecutorResources, Fetch, KillSelection, Limit, Operator, Residency,
     ResourceLimits, SecretSource, UnreachableStrategy, UpgradeStrategy, VersionInfo,
 };
+pub use several::{AppEdit, EditKind};
 pub use supported::check_supported;
 pub use update::{AppUpdate, Change, diff};

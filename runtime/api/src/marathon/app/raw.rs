@@ -9,7 +9,10 @@ use super::container::{
     ContainerKind, Docker, Network, NetworkMode, Parameter, Persistent, PersistentKind, PortDefinition,
     PortMapping, PullConfig, TransportProtocol, Volume, VolumeMode,
 };
-use super::health::{Check, CheckKind, HealthCheck, HealthProtocol, IpProtocol, ReadinessCheck};
+use super::health::{
+    Check, CheckCommand, CheckKind, CheckPort, HealthCheck, HealthProtocol, HttpScheme, IpProtocol,
+    ReadinessCheck,
+};
 use super::model::{
     Constraint, EnvValue, ExecutorResources, Fetch, KillSelection, Limit, Operator, Residency,
     ResourceLimits, SecretSource, UnreachableStrategy, VersionInfo,
@@ -415,11 +418,20 @@ fn readiness_check(r: &Reader<'_>) -> ReadinessCheck {
 }
 
 fn check(r: &Reader<'_>) -> Option<Check> {
-    let part = |key: &str| r.object(key).and_then(|_is_object| r.value(key).cloned());
+    let at = |r: &Reader<'_>| CheckPort {
+        port_index: r.integer("portIndex", 0, ANY),
+        port: r.integer("port", 1, 65_535),
+        endpoint: r.filled("endpoint"),
+    };
+    let http = |r: Reader<'_>| CheckKind::Http {
+        at: at(&r),
+        path: r.string("path"),
+        scheme: r.choice("scheme", HttpScheme::WORDS),
+    };
     let kinds = [
-        part("http").map(CheckKind::Http),
-        part("tcp").map(CheckKind::Tcp),
-        part("exec").map(CheckKind::Exec),
+        r.object("http").map(http),
+        r.object("tcp").map(|r| CheckKind::Tcp(at(&r))),
+        r.object("exec").map(|r| CheckKind::Exec { command: check_command(&r) }),
     ];
     let mut kinds = kinds.into_iter().flatten();
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
@@ -432,6 +444,22 @@ fn check(r: &Reader<'_>) -> Option<Check> {
         timeout_seconds: r.integer("timeoutSeconds", 1, ANY).unwrap_or(20),
         delay_seconds: r.integer("delaySeconds", 0, ANY).unwrap_or(15),
     })
+}
+
+/// One that is wrong is noted and replaced by a harmless one.
+fn check_command(r: &Reader<'_>) -> CheckCommand {
+    let Some(command) = r.object("command") else {
+        r.invalid("command", "is required");
+        return CheckCommand::Argv(Vec::new());
+    };
+    match (command.filled("shell"), command.strings("argv").filter(|argv| !argv.is_empty())) {
+        (Some(line), None) => CheckCommand::Shell(line),
+        (None, Some(argv)) => CheckCommand::Argv(argv),
+        _ => {
+            command.invalid("", "must have exactly one of shell, argv");
+            CheckCommand::Argv(Vec::new())
+        }
+    }
 }
 
 /// `"disabled"` or two numbers of seconds; one that is absent is that of the default.

@@ -255,7 +255,14 @@ fn definition() -> impl Strategy<Value = Value> {
                 json!([{"protocol": "TCP", "port": 1, "ignoreHttp1xx": true, "gracePeriodSeconds": 0, "ipProtocol": "IPv6"}]),
             ]),
         ),
-        ("check", one_of(&[json!({"tcp": {"port": 1}}), json!({"http": {"path": "/"}, "delaySeconds": 1})])),
+        (
+            "check",
+            one_of(&[
+                json!({"tcp": {"port": 1}}),
+                json!({"http": {"path": "/", "scheme": "HTTPS"}, "delaySeconds": 1}),
+                json!({"exec": {"command": {"argv": ["true", "x"]}}}),
+            ]),
+        ),
         ("dependencies", one_of(&[json!(["/zz/y", "../x"]), json!([])])),
         (
             "upgradeStrategy",
@@ -343,4 +350,83 @@ fn what_was_stored_is_read_again_whatever_rules_came_since() {
 fn values_of_the_environment_are_not_printed() {
     let app = app(&json!({"id": "a", "cmd": "x", "env": {"TOKEN": "hunter2"}}));
     assert!(!format!("{app:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_is_wrong_with_a_check_is_named() {
+    for (check, path) in [
+        (json!({"http": {"portIndex": 1}}), "/check/http/portIndex"),
+        (json!({"http": {"endpoint": "none"}}), "/check/http/endpoint"),
+        (json!({"http": {"path": "/a b"}}), "/check/http/path"),
+        (json!({"http": {"scheme": "FTP"}}), "/check/http/scheme"),
+        (json!({"tcp": {"port": 80, "portIndex": 0}}), "/check/tcp"),
+        (json!({"exec": {}}), "/check/exec/command"),
+        (json!({"exec": {"command": {}}}), "/check/exec/command"),
+        (json!({"exec": {"command": {"shell": "x", "argv": ["x"]}}}), "/check/exec/command"),
+        (json!({"exec": {"command": {"shell": "a\u{0}b"}}}), "/check/exec/command"),
+        (json!({"exec": {"command": {"shell": "true"}}, "intervalSeconds": 0}), "/check/intervalSeconds"),
+    ] {
+        let definition = json!({"id": "a", "cmd": "x", "check": check});
+        let Err(ApiError::Invalid(details)) = App::create(&definition, &GroupId::root()) else {
+            panic!("{check} was accepted");
+        };
+        let paths: Vec<&str> = details.iter().map(|detail| detail.path.as_str()).collect();
+        assert_eq!(paths, [path], "{check}");
+    }
+    let without_ports = json!({"id": "a", "cmd": "x", "portDefinitions": [], "check": {"tcp": {}}});
+    assert!(App::create(&without_ports, &GroupId::root()).is_err());
+}
+
+#[test]
+fn what_is_not_done_yet_is_refused_by_its_path() {
+    let image = json!({"type": "DOCKER", "docker": {"image": "web:1"}});
+    let volume = |volume: Value| json!({"type": "MESOS", "volumes": [volume]});
+    for (fields, paths) in [
+        (json!({"tty": true}), vec!["/tty"]),
+        (json!({"gpus": 1}), vec!["/gpus"]),
+        (json!({"secrets": {"s": {"source": "a"}}}), vec!["/secrets"]),
+        (
+            json!({"secrets": {"s": {"source": "a"}}, "env": {"A": {"secret": "s"}}}),
+            vec!["/env/A/secret", "/secrets"],
+        ),
+        (json!({"container": image}), vec!["/container/docker"]),
+        (json!({"container": {"type": "MESOS", "linuxInfo": {"seccomp": {}}}}), vec!["/container/linuxInfo"]),
+        (json!({"networks": [{"mode": "container/bridge"}]}), vec!["/networks(0)/mode"]),
+        (json!({"networks": [{"mode": "container", "name": "n"}]}), vec!["/networks(0)/mode"]),
+        (json!({"ipAddress": {"networkName": "n"}}), vec!["/networks(0)/mode"]),
+        (
+            json!({"container": volume(json!({"containerPath": "d", "persistent": {"size": 1}}))}),
+            vec!["/container/volumes(0)/persistent", "/residency"],
+        ),
+        (
+            json!({"container": volume(json!({"containerPath": "/d", "mode": "RW",
+                "external": {"name": "n", "provider": "p", "options": {}}}))}),
+            vec!["/container/volumes(0)/external"],
+        ),
+        (
+            json!({"secrets": {"s": {"source": "a"}},
+                "container": volume(json!({"containerPath": "d", "secret": "s"}))}),
+            vec!["/secrets", "/container/volumes(0)/secret"],
+        ),
+        (json!({"residency": {}}), vec!["/residency"]),
+        (json!({"tty": false, "gpus": 0, "user": "www", "executor": "//cmd"}), vec![]),
+        (json!({"fetch": [{"uri": "http://a/b"}], "taskKillGracePeriodSeconds": 3}), vec![]),
+    ] {
+        let mut definition = json!({"id": "a", "cmd": "x"});
+        definition.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let app = App::create(&definition, &GroupId::root()).unwrap();
+        let details = match check_supported(&app) {
+            Ok(()) => Vec::new(),
+            Err(ApiError::Invalid(details)) => details,
+            Err(other) => panic!("{other:?}"),
+        };
+        let named: Vec<&str> = details.iter().map(|detail| detail.path.as_str()).collect();
+        assert_eq!(named, paths, "{fields}");
+        assert!(details.iter().all(|detail| detail.errors[0].ends_with("is not supported yet")));
+    }
+    let executor = json!({"id": "a", "cmd": "x", "executor": "/opt/executor"});
+    let Err(ApiError::Invalid(details)) = App::create(&executor, &GroupId::root()) else {
+        panic!("accepted")
+    };
+    assert_eq!(details[0].path, "/executor");
 }

@@ -34,6 +34,17 @@ impl App {
         read(body, "", &GroupId::root(), None, |_, _, _| ())
     }
 
+    /// The app with so many instances, which not every app may have.
+    ///
+    /// # Errors
+    /// When it may not have them.
+    pub fn scaled(&self, instances: u32) -> Result<App, ApiError> {
+        let app = App { instances, ..self.clone() };
+        let problems = Problems::default();
+        validate(&app, "", &problems);
+        problems.into_result(app)
+    }
+
     /// The app as JSON, with exactly the keys of the interface.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).unwrap_or(Value::Null)

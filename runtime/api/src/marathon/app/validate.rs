@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use regex::RegexBuilder;
 
 use super::container::{Container, ContainerKind, NetworkMode, Volume};
-use super::health::{HealthCheck, HealthProtocol};
+use super::health::{CheckCommand, CheckKind, CheckPort, HealthCheck, HealthProtocol};
 use super::model::{App, Constraint, EnvValue, Limit, Operator, UnreachableStrategy};
 use crate::marathon::json::Problems;
 
@@ -51,6 +51,7 @@ pub(super) fn validate(app: &App, base: &str, problems: &Problems) {
     }
     health_checks(app, &report);
     readiness_checks(app, &report);
+    check(app, &report);
     dependencies(app, &report);
     capacities(app, &report);
     fetches(app, &report);
@@ -282,6 +283,46 @@ fn readiness_checks(app: &App, report: &Report<'_>) {
         one_line(report, &format!("{path}/path"), Some(&check.path));
         let any = !check.http_status_codes_for_ready.is_empty();
         report.require(any, &format!("{path}/httpStatusCodesForReady"), "must not be empty");
+    }
+}
+
+fn check(app: &App, report: &Report<'_>) {
+    let Some(check) = &app.check else { return };
+    match &check.kind {
+        CheckKind::Http { at, path, .. } => {
+            check_port(app, at, "/check/http", report);
+            one_line(report, "/check/http/path", path.as_deref());
+        }
+        CheckKind::Tcp(at) => check_port(app, at, "/check/tcp", report),
+        CheckKind::Exec { command } => {
+            let path = "/check/exec/command";
+            match command {
+                CheckCommand::Shell(line) => no_nul(report, path, Some(line)),
+                CheckCommand::Argv(argv) => argv.iter().for_each(|arg| no_nul(report, path, Some(arg))),
+            }
+        }
+    }
+}
+
+fn check_port(app: &App, at: &CheckPort, path: &str, report: &Report<'_>) {
+    match (at.port_index, at.port, at.endpoint.as_deref()) {
+        (None, None, None) => {
+            report.require(app.port_count() > 0, path, "needs a port of the app, which has none");
+        }
+        (Some(index), None, None) => {
+            let in_range = usize::try_from(index).is_ok_and(|index| index < app.port_count());
+            report.require(
+                in_range,
+                &format!("{path}/portIndex"),
+                "must be the place of one of the app's ports",
+            );
+        }
+        (None, Some(_), None) => {}
+        (None, None, Some(name)) => {
+            let named = app.port_names().contains(&Some(name));
+            report.require(named, &format!("{path}/endpoint"), "must name one of the app's ports");
+        }
+        _ => report.add(path, "must have at most one of portIndex, port, endpoint"),
     }
 }
 

@@ -52,6 +52,7 @@ fn info() -> AppInfo {
                 last_failure_cause: None,
                 instance_id: task_id().instance().clone(),
             }],
+            check_result: None,
             region: None,
             zone: Some("z1".to_owned()),
             role: Some("*".to_owned()),
@@ -163,4 +164,15 @@ fn the_funnel_hands_on_what_each_step_leaves() {
     assert_eq!(item["delay"], json!({"timeLeftSeconds": 0, "overdue": true}));
     let first = &item["processedOffersSummary"]["rejectSummaryLastOffers"][0];
     assert_eq!(*first, json!({"reason": "UnfulfilledRole", "declined": 2, "processed": 10}));
+}
+
+#[test]
+fn what_a_check_saw_is_written_by_its_kind() {
+    for (result, expected) in [
+        (CheckResult::Http { status_code: 404 }, json!({"http": {"statusCode": 404}})),
+        (CheckResult::Tcp { succeeded: true }, json!({"tcp": {"succeeded": true}})),
+        (CheckResult::Exec { exit_code: 1 }, json!({"exec": {"exitCode": 1}})),
+    ] {
+        assert_eq!(serde_json::to_value(result).unwrap(), expected);
+    }
 }

@@ -206,6 +206,7 @@ fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         grace: None,
         checks: vec![],
         labels: BTreeMap::new(),
+        volumes: vec![],
     }
 }
 

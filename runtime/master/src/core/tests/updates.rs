@@ -149,6 +149,7 @@ fn health_is_passed_on_and_said_again_to_who_comes_later() {
         last_success: None,
         last_failure: None,
         last_failure_cause: None,
+        sight: None,
     };
     let expected = Event::Health(api::mesos::HealthReport { agent, ..report.clone() });
     let effects = world.say(connection, FromAgent::Health { framework: framework.clone(), report });

@@ -16,7 +16,9 @@ fn update(fields: &Value) -> Request {
 
 fn definition(checked: bool) -> Value {
     let checks = if checked { json!([{"protocol": "TCP"}]) } else { json!([]) };
-    json!({"id": "/web", "cmd": "serve", "cpus": 0.1, "mem": 16, "instances": 3, "healthChecks": checks})
+    let readiness = if checked { json!([{"portName": "default"}]) } else { json!([]) };
+    json!({"id": "/web", "cmd": "serve", "cpus": 0.1, "mem": 16, "instances": 3, "healthChecks": checks,
+        "readinessChecks": readiness})
 }
 
 /// What a user does in a day; each step waits for nothing.

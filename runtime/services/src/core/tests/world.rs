@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use api::Moment;
 use api::marathon::{ActionKind, ApiError, App, AppId, GroupId, InstanceId, TimedEvent, Timestamp, Uuid};
-use api::mesos::{Call, Event, HealthReport, Offer, Source, TaskInfo, TaskKey, TaskState, TaskStatus};
+use api::mesos::{
+    Call, Event, HealthReport, Offer, Purpose, Response, Sight, Source, TaskInfo, TaskKey, TaskState,
+    TaskStatus,
+};
 use scheduler::{AgentId, Bundle, Host, Range, Resources, Role, Scalar};
 use serde_json::Value;
-use store::{Entry, Key, Prefix, Revision, Snapshot, Stamp};
+use store::{Batch, Entry, Key, Prefix, Revision, Snapshot, Stamp};
 
 use crate::core::goal::bounds;
-use crate::core::{Answer, Ask, Caller, Change, Config, Effect, Input, Request, State, steps};
+use crate::core::{Answer, Ask, Caller, Change, Config, Effect, HostPaths, Input, Request, State, steps};
 
 /// 2026-01-31T08:15:30.123Z.
 const START: i64 = 1_769_847_330_123;
@@ -35,6 +38,12 @@ pub(super) struct World {
     pub(super) crash_after: BTreeSet<usize>,
     /// What tasks answer to their checks.
     pub(super) alive: bool,
+    /// Failures in a row that count; none in the grace period.
+    pub(super) failures: u32,
+    /// What they answer when they are asked whether they are ready.
+    pub(super) ready: bool,
+    /// What their informational checks see.
+    pub(super) sight: Option<Sight>,
     /// Agents that offer.
     pub(super) agents: Vec<&'static str>,
     crashed: bool,
@@ -54,6 +63,7 @@ fn config() -> Config {
         max_deployments: 100,
         max_versions: 5,
         max_app_bytes: 100_000,
+        host_paths: HostPaths { allowed: vec!["/data".into()], links_only: false },
     }
 }
 
@@ -78,6 +88,9 @@ impl World {
             commits: 0,
             crash_after: BTreeSet::new(),
             alive: true,
+            failures: 3,
+            ready: true,
+            sight: None,
             agents: vec!["a1", "a2", "a3"],
             crashed: false,
             events: VecDeque::new(),
@@ -129,7 +142,12 @@ impl World {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Commit { ticket, changes } => {
-                        assert!(changes.len() <= store::MAX_OPS, "{} changes", changes.len());
+                        let batch =
+                            changes.iter().cloned().fold(Batch::new(), |batch, change| match change {
+                                Change::Put(key, value) => batch.put(key, value),
+                                Change::Delete(key) => batch.delete(key),
+                            });
+                        batch.check().unwrap();
                         before.check(&self.state);
                         for change in changes {
                             match change {
@@ -297,20 +315,31 @@ impl World {
         self.deliver();
     }
 
-    fn report(&mut self, task: &TaskKey) {
+    pub(super) fn report(&mut self, task: &TaskKey) {
         let Some(known) = self.tasks.get(task) else { return };
-        let (at, agent, alive) = (self.now().wall, known.info.agent.clone(), self.alive);
-        for check in 0..known.info.checks.len() {
+        let (at, agent) = (self.now().wall, known.info.agent.clone());
+        for (check, asked) in known.info.checks.iter().enumerate() {
+            let (alive, sight) = match &asked.purpose {
+                Purpose::Health => (self.alive, None),
+                Purpose::Readiness { statuses, keep_response } => {
+                    let status = if self.ready { statuses[0] } else { 503 };
+                    let (content_type, body) = ("text/plain".to_owned(), "so it is".to_owned());
+                    let response = Response { status, content_type, body };
+                    (self.ready, keep_response.then_some(Sight::Response(response)))
+                }
+                Purpose::Information => (self.alive, self.sight.clone()),
+            };
             self.events.push_back(Event::Health(HealthReport {
                 task: task.clone(),
                 agent: agent.clone(),
                 check,
                 alive,
-                consecutive_failures: u32::from(!alive) * 3,
+                consecutive_failures: u32::from(!alive) * self.failures,
                 first_success: alive.then_some(at),
                 last_success: alive.then_some(at),
                 last_failure: (!alive).then_some(at),
                 last_failure_cause: (!alive).then(|| "it answered 500".to_owned()),
+                sight,
             }));
         }
     }
@@ -340,6 +369,12 @@ impl World {
         self.tasks.keys().filter(of).count()
     }
 
+    /// The kinds of record that are stored, without those that tell of what was.
+    pub(super) fn kinds(&self) -> BTreeSet<&str> {
+        let kinds = self.store.keys().filter_map(|key| key.segments().nth(1));
+        kinds.filter(|kind| !["history", "versions", "groups"].contains(kind)).collect()
+    }
+
     pub(super) fn keys(&self) -> Vec<TaskKey> {
         self.tasks.keys().cloned().collect()
     }
@@ -355,21 +390,22 @@ fn instance_of(task: &TaskKey) -> Option<InstanceId> {
 
 /// What the core knew before a step.
 struct Before {
-    instances: BTreeMap<InstanceId, (bool, bool)>,
+    /// Whether it was being ended, and whether it served and was ready.
+    instances: BTreeMap<InstanceId, (bool, bool, bool)>,
 }
 
 impl Before {
     fn of(state: &State) -> Before {
-        let known = |i: &crate::core::state::Instance| (i.id.clone(), (i.killing, i.is_ready()));
+        let known = |i: &crate::core::state::Instance| (i.id.clone(), (i.killing, i.serves(), i.is_ready()));
         Before { instances: state.instances().map(known).collect() }
     }
 
     /// P8, by our own act: what this step launched and killed.
     fn check(&self, after: &State) {
         for (app_id, entry) in &after.apps {
-            let Some(app) = &entry.app else { continue };
+            let Some(app) = entry.definition() else { continue };
             let action = entry.deployment.and_then(|id| after.deployments.get(&id)?.action(app_id));
-            let ready = entry.instances.values().filter(|i| i.is_active() && i.is_ready()).count();
+            let ready = entry.instances.values().filter(|i| i.is_active() && i.carries(app)).count();
             let (least, most) = bounds(app, usize::MAX);
             let wanted = app.instances as usize;
             let launched = entry
@@ -385,7 +421,8 @@ impl Before {
                 continue;
             }
             for instance in entry.instances.values().filter(|i| i.killing && !i.marked) {
-                let Some((false, was_ready)) = self.instances.get(&instance.id) else { continue };
+                let Some((false, served, ready_before)) = self.instances.get(&instance.id) else { continue };
+                let was_ready = if instance.is_outdated(app) { served } else { ready_before };
                 assert!(instance.confirmed, "killed what may be healthy for all that is known");
                 assert!(!was_ready || ready >= least, "{ready} are healthy where {least} must be");
             }

@@ -3,12 +3,13 @@
 use api::link::wire::{agent_message, master_message};
 use api::link::{info_to_wire, status_from_wire};
 use api::marathon::Timestamp;
-use api::mesos::{Check, CheckAddress, TaskState};
+use api::mesos::{Check, CheckAddress, CheckKind, Purpose, TaskState};
 
 use super::info;
 use crate::adopt::{Leader, Why};
 use crate::cgroup::Usage;
 use crate::daemon::core::*;
+use crate::health::Probe;
 use crate::spec::{End, Exit};
 
 fn about() -> About {
@@ -356,6 +357,7 @@ fn failing_health_kills_and_says_why() {
         timeout: Duration::from_secs(1),
         grace_period: Duration::ZERO,
         kill_after: Some(2),
+        purpose: Purpose::Health,
     });
     let container = book.run(&task);
     book.acknowledge(container);
@@ -367,7 +369,7 @@ fn failing_health_kills_and_says_why() {
         book.now = second;
         let effects = book.input(Input::Tick);
         assert!(effects.iter().any(|e| matches!(e, Effect::Probe(c, 0, ..) if *c == container)), "{second}");
-        let effects = book.input(Input::Probed(container, 0, probe));
+        let effects = book.input(Input::Probed(container, 0, probe.into()));
         log.extend(said(&effects));
         log.extend(effects.contains(&Effect::AskShim(container)).then(|| "asked".to_owned()));
         if !book.state.tasks[&container].updates.pending.is_empty() {
@@ -402,4 +404,73 @@ fn orders_before_admission_and_final_refusals_end_the_stream() {
         let refused = wire::Refused { message: "no".into(), r#final: last };
         assert_eq!(book.hear(1, 5, master_message::Body::Refused(refused)).len(), expected);
     }
+}
+
+/// Ready at once, by a server that may not be asked again.
+fn readiness() -> Check {
+    Check {
+        kind: CheckKind::Tcp { address: CheckAddress::Agent, port: 1 },
+        delay: Duration::ZERO,
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(1),
+        grace_period: Duration::ZERO,
+        kill_after: None,
+        purpose: Purpose::Readiness { statuses: vec![200], keep_response: false },
+    }
+}
+
+#[test]
+fn readiness_is_found_once_and_said_again_on_every_stream() {
+    let mut book = Book::open();
+    let mut task = info("t", "cpus:1");
+    task.checks.push(readiness());
+    let container = book.run(&task);
+    let probe = |book: &mut Book, probe: Probe| {
+        let effects = book.input(Input::Tick);
+        assert!(effects.iter().any(|effect| matches!(effect, Effect::Probe(_, 0, _))), "{effects:?}");
+        book.input(Input::Probed(container, 0, probe.into()))
+    };
+    assert_eq!(said(&probe(&mut book, Probe::Bad("503".into()))), ["health false 1"]);
+    book.now = 110;
+    let effects = probe(&mut book, Probe::Good);
+    let kept = effects.iter().position(|effect| {
+        matches!(effect, Effect::Journal(_, journal) if journal.ready.as_ref().is_some_and(|it| it.at == at(110).wall))
+    });
+    let sent = effects.iter().position(|effect| matches!(effect, Effect::Send(..)));
+    assert!(kept.unwrap() < sent.unwrap(), "kept before it is sent: {effects:?}");
+    assert_eq!(said(&effects), ["health true 0"]);
+    book.now = 500;
+    assert!(!book.input(Input::Tick).iter().any(|effect| matches!(effect, Effect::Probe(..))));
+
+    let registered = |effects: &[Effect]| {
+        let register = effects.iter().find_map(|effect| match effect {
+            Effect::Send(_, message) => match &message.body {
+                Some(agent_message::Body::Register(register)) => Some(register.tasks[0].health.clone()),
+                _ => None,
+            },
+            _ => None,
+        });
+        register.unwrap().iter().map(|report| (report.check, report.alive)).collect::<Vec<_>>()
+    };
+    assert_eq!(registered(&book.link(2)), [(0, true)]);
+
+    // The next agent knows it from the journal, and does not ask the task again.
+    let recovered = |journal: Journal| {
+        let checkpoint = book.state.tasks[&container].checkpoint();
+        let mut state = State::new(about(), Some("A".into()), 5, 9);
+        let found = Recovered { checkpoint, journal, found: Found::Running(Some(100_000)) };
+        state.recover(vec![found], vec![], at(600));
+        Book { state, now: 600 }
+    };
+    let asks = |book: &mut Book| {
+        book.input(Input::Tick).iter().any(|effect| matches!(effect, Effect::Probe(_, 0, _)))
+    };
+    let journal = book.state.tasks[&container].journal();
+    let mut knows = recovered(journal.clone());
+    assert_eq!(registered(&knows.link(1)), [(0, true)]);
+    assert!(!asks(&mut knows));
+    // One that was found not ready, or not looked at, is looked at on.
+    let mut looks = recovered(Journal { ready: None, ..journal });
+    assert_eq!(registered(&looks.link(1)), []);
+    assert!(asks(&mut looks));
 }

@@ -1,0 +1,164 @@
+//! The way from a request to the room that answers it.
+
+use std::time::Duration;
+
+use api::marathon::ApiError;
+use api::server::guard;
+use axum::body::Body;
+use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use axum::http::{Method, Request, Response, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
+use tokio::sync::watch;
+use tower::{ServiceBuilder, ServiceExt as _};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
+
+use crate::figures;
+use crate::lead::Rooms;
+use crate::route::{Room, room};
+
+/// A body of which nothing comes for so long is given up.
+const BODY_IDLE: Duration = Duration::from_secs(30);
+/// A request for the leader waits so long for one.
+const LEADER_WITHIN: Duration = Duration::from_millis(2500);
+/// Where Marathon has its web interface.
+const UI: &str = "\
+This is a clusterctl master. There is no web interface.
+
+  clusterctl service list     what runs, on the command line
+  /v2/apps                    Marathon's interface
+  /state                      Mesos' interface
+  /metrics                    figures, for Prometheus
+";
+
+/// The way from a request to the room that answers it.
+#[derive(Clone)]
+pub(crate) struct Door {
+    rooms: watch::Receiver<Option<Rooms>>,
+    artifacts: Router,
+    leader: Option<HeaderValue>,
+}
+
+impl Door {
+    pub(crate) fn new(
+        rooms: watch::Receiver<Option<Rooms>>,
+        artifacts: Router,
+        leader: Option<HeaderValue>,
+    ) -> Self {
+        Self { rooms, artifacts, leader }
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        if let Err(refusal) = guard::check(request.uri(), request.headers(), &[]) {
+            return message(refusal.status, &refusal.message);
+        }
+        let asked = request.uri().path().to_owned();
+        let (room, path) = room(&asked);
+        let request = match with_path(request, &path) {
+            Ok(request) => request,
+            Err(response) => return *response,
+        };
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let mut response = match room {
+            Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
+            Room::Root | Room::Ui | Room::Metrics | Room::Prometheus if !reads => {
+                let allow = [(ALLOW, "GET, HEAD")];
+                (allow, message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")).into_response()
+            }
+            Room::Root => (StatusCode::FOUND, [(LOCATION, format!("{}/ui/", asked.trim_end_matches('/')))])
+                .into_response(),
+            Room::Ui => UI.into_response(),
+            room => self.by_leader(room, request).await,
+        };
+        if room == Room::Services
+            && let Some(leader) = &self.leader
+            && self.rooms.borrow().is_some()
+        {
+            response.headers_mut().insert("x-marathon-leader", leader.clone());
+        }
+        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    /// What only the leader answers.
+    async fn by_leader(&self, room: Room, request: Request<Body>) -> Response<Body> {
+        let rooms = self.rooms.borrow().clone();
+        let asks_who_leads = room == Room::Services
+            && request.method() == Method::GET
+            && request.uri().path().trim_end_matches('/') == "/v2/leader";
+        let rooms = match rooms {
+            None if asks_who_leads => return refuse(&ApiError::NoLeader),
+            None if room == Room::Services => self.next_reign().await,
+            rooms => rooms,
+        };
+        let Some(rooms) = rooms else {
+            let again = [(RETRY_AFTER, "1")];
+            let why = "nobody leads at the moment: this master takes the leadership as soon as its store lets it; try again";
+            return (again, message(StatusCode::SERVICE_UNAVAILABLE, why)).into_response();
+        };
+        match room {
+            // A stream for life, with its own way to find out that the other end is gone.
+            Room::Link => rooms.link.oneshot(request).await.into_response(),
+            Room::Services => bounded(rooms.services).oneshot(request).await.into_response(),
+            Room::Metrics if figures::wants_json(request.headers()) => {
+                let (master, services) = (rooms.of_master.prometheus(), rooms.of_services.figures());
+                Json(figures::json(&master, &services)).into_response()
+            }
+            Room::Metrics | Room::Prometheus => prometheus(&rooms),
+            Room::Master | Room::Artifacts | Room::Root | Room::Ui => {
+                bounded(rooms.master.fallback(nothing)).oneshot(request).await.into_response()
+            }
+        }
+    }
+
+    /// Waits a while for somebody to lead.
+    async fn next_reign(&self) -> Option<Rooms> {
+        let mut rooms = self.rooms.clone();
+        let led = tokio::time::timeout(LEADER_WITHIN, rooms.wait_for(Option::is_some)).await;
+        led.ok()?.ok()?.clone()
+    }
+}
+
+async fn nothing(uri: Uri) -> Response<Body> {
+    refuse(&ApiError::NoRoute(uri.path().to_owned()))
+}
+
+/// A room in which a handler that panics answers 500, and a body that stops coming is given up.
+fn bounded(
+    room: Router,
+) -> impl tower::Service<Request<Body>, Response = impl IntoResponse, Error = std::convert::Infallible, Future: Send>
+{
+    ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(RequestBodyTimeoutLayer::new(BODY_IDLE))
+        .service(tower::service_fn(move |request: Request<tower_http::timeout::TimeoutBody<Body>>| {
+            room.clone().oneshot(request.map(Body::new))
+        }))
+}
+
+fn with_path(mut request: Request<Body>, path: &str) -> Result<Request<Body>, Box<Response<Body>>> {
+    if request.uri().path() != path {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        match format!("{path}{query}").parse::<Uri>() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(error) => return Err(Box::new(message(StatusCode::BAD_REQUEST, &error.to_string()))),
+        }
+    }
+    Ok(request)
+}
+
+fn prometheus(rooms: &Rooms) -> Response<Body> {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let text = figures::text(&rooms.of_master.prometheus(), &rooms.of_services.figures());
+    ([(CONTENT_TYPE, kind)], text).into_response()
+}
+
+fn refuse(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(error.body())).into_response()
+}
+
+fn message(status: StatusCode, text: &str) -> Response<Body> {
+    (status, Json(serde_json::json!({ "message": text }))).into_response()
+}
