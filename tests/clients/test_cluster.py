@@ -73,13 +73,12 @@ class Deployments(ClusterTest):
         self.assertEqual([failure.app_id, failure.state], ["/fails", "TASK_FAILED"])
 
     def until_unused(self, app):
-        """Offers come without an event: each new app makes one, and asks for offers."""
+        """Offers come without an event: each app that comes and goes makes some."""
         number = 0
         while not any(item.app.id == app and item.processed_offers_summary["unusedOffersCount"]
                       for item in self.client.list_queue()):
             number += 1
             self.client.create_app(f"/poke-{number}", sleeper(instances=0))
-            self.deployed()
             self.deployed_poke(number)
 
     def deployed_poke(self, number):

@@ -89,7 +89,7 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
         state.apps.get(app).and_then(|entry| Some(entry.waiting.as_ref()?.since))
     };
     apps.sort_by_key(|app| since(turn.state, app));
-    let definition = |app: &AppId| turn.state.apps.get(app).and_then(|entry| entry.app.clone());
+    let definition = |app: &AppId| turn.state.apps.get(app).and_then(|entry| entry.definition().cloned());
     let definitions: Vec<Arc<App>> = apps.iter().filter_map(definition).collect();
     let mut asking: Vec<Asking<'_>> =
         definitions.iter().filter_map(|app| Asking::new(turn.state, app)).collect();
