@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::Moment;
 use api::marathon::{ApiError, Event, TimedEvent, Timestamp};
 use api::mesos::Call;
-use store::{Key, MAX_OPS};
+use store::{Key, MAX_BATCH_BYTES, MAX_OPS};
 
 use super::state::State;
 use super::{Answer, Change, Effect, record};
@@ -16,8 +16,9 @@ pub(crate) const MOST_AT_ONCE: usize = 1000;
 /// With so many other changes no further app is looked at: the last of them may change as many again, and one commit takes
 /// them all.
 const MOST_OTHERS: usize = 40;
-/// How many records of instances one commit changes.
+/// How many records of instances one commit changes, and how many bytes they have, keys included.
 const RECORDS: usize = 100;
+const RECORD_BYTES: usize = MAX_BATCH_BYTES / 2;
 
 pub(crate) struct Turn<'a> {
     pub(crate) state: &'a mut State,
@@ -87,14 +88,8 @@ impl<'a> Turn<'a> {
             Some(value) => Change::Put(key, value),
             None => Change::Delete(key),
         };
-        let records: Vec<Change> = records.into_iter().map(change).collect();
-        let others: Vec<Change> = others.into_iter().map(change).collect();
-        let mut commits: Vec<Vec<Change>> = records.chunks(RECORDS).map(<[Change]>::to_vec).collect();
-        match commits.last_mut() {
-            Some(last) if last.len() + others.len() <= MAX_OPS => last.extend(others),
-            _ if others.is_empty() => {}
-            _ => commits.push(others),
-        }
+        let records = records.into_iter().map(change);
+        let mut commits = packed(records, others.into_iter().map(change).collect());
         if let Some(last) = commits.pop() {
             let mut commit = |changes, after| Effect::Commit { ticket: state.hold(after), changes };
             let mut all: Vec<Effect> =
@@ -109,6 +104,74 @@ impl<'a> Turn<'a> {
                 Vec::new()
             }
             None => after,
+        }
+    }
+}
+
+/// As few commits as possible within their limits; all `others` are in the last one.
+fn packed(records: impl Iterator<Item = Change>, others: Vec<Change>) -> Vec<Vec<Change>> {
+    let mut commits: Vec<Vec<Change>> = Vec::new();
+    let mut bytes = 0;
+    for record in records {
+        let more = weight(&record);
+        match commits.last_mut() {
+            Some(last) if last.len() < RECORDS && bytes + more <= RECORD_BYTES => last.push(record),
+            _ => {
+                commits.push(vec![record]);
+                bytes = 0;
+            }
+        }
+        bytes += more;
+    }
+    bytes += others.iter().map(weight).sum::<usize>();
+    match commits.last_mut() {
+        Some(last) if last.len() + others.len() <= MAX_OPS && bytes <= MAX_BATCH_BYTES => last.extend(others),
+        _ if others.is_empty() => {}
+        _ => commits.push(others),
+    }
+    commits
+}
+
+fn weight(change: &Change) -> usize {
+    match change {
+        Change::Put(key, value) => key.as_str().len() + value.len(),
+        Change::Delete(key) => key.as_str().len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(count: usize, bytes: usize) -> Vec<Change> {
+        let key = |number: usize| Key::new(format!("services/{number:04}")).unwrap();
+        (0..count).map(|number| Change::Put(key(number), vec![0; bytes])).collect()
+    }
+
+    /// How many records and how many others each commit has.
+    fn packs(records: (usize, usize), others: (usize, usize)) -> Vec<usize> {
+        let all = packed(changes(records.0, records.1).into_iter(), changes(others.0, others.1));
+        for commit in &all {
+            assert!(commit.len() <= MAX_OPS && commit.iter().map(weight).sum::<usize>() <= MAX_BATCH_BYTES);
+        }
+        all.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn commits_stay_within_their_limits_and_what_belongs_together_is_in_the_last_one() {
+        let table = [
+            ((0, 0), (0, 0), vec![]),
+            ((0, 0), (3, 10), vec![3]),
+            ((3, 10), (2, 10), vec![5]),
+            ((250, 10), (20, 10), vec![100, 100, 70]),
+            ((100, 10), (20, 10), vec![120]),
+            ((100, 10), (21, 10), vec![100, 21]),
+            ((5, 200_000), (1, 10), vec![3, 3]),
+            ((3, 200_000), (3, 256_000), vec![3, 3]),
+            ((1, 2_000), (4, 256_000), vec![5]),
+        ];
+        for (records, others, expected) in table {
+            assert_eq!(packs(records, others), expected, "{records:?} {others:?}");
         }
     }
 }
