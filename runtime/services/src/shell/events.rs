@@ -10,7 +10,10 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
@@ -19,6 +22,8 @@ use super::Clock;
 /// A reader that is further behind is cut off: several times what a full turn of the loop says at once. All readers share
 /// what waits.
 const BEHIND: usize = 16_384;
+/// Events that wait are sent together up to about so many bytes.
+const TOGETHER: usize = 64 << 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// An event, and as it is sent once someone wants it: who publishes does not write it down for readers of other events.
@@ -110,9 +115,14 @@ struct Reader {
 }
 
 impl Reader {
-    /// The next frame; nothing when the reader was too slow, or when there is nobody any more who publishes.
+    /// The next frames; nothing when the reader was too slow, or when there is nobody any more who publishes.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            match self.there() {
+                Ok(Some(frames)) => return Some(frames),
+                Ok(None) => {}
+                Err(Behind) => return None,
+            }
             tokio::select! {
                 event = self.events.recv() => match event {
                     Ok(said) if self.subscription.wants(&said.event.event) => return Some(said.frame()),
@@ -124,7 +134,24 @@ impl Reader {
             }
         }
     }
+
+    /// All that is there already and wanted, up to a limit: who takes events one by one falls behind in a burst.
+    fn there(&mut self) -> Result<Option<Bytes>, Behind> {
+        let mut frames: Vec<u8> = Vec::new();
+        while frames.len() < TOGETHER {
+            match self.events.try_recv() {
+                Ok(said) if self.subscription.wants(&said.event.event) => frames.extend(said.frame()),
+                Ok(_) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                Err(TryRecvError::Lagged(_)) => return Err(Behind),
+            }
+        }
+        Ok((!frames.is_empty()).then(|| frames.into()))
+    }
 }
+
+/// More was said than the reader may be behind.
+struct Behind;
 
 /// Says at its end that the reader went.
 struct Attached {
@@ -144,5 +171,51 @@ impl Drop for Attached {
     fn drop(&mut self) {
         self.hub.open.fetch_sub(1, Ordering::Relaxed);
         self.say(|remote_address| Event::StreamDetached { remote_address });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn said(number: u32, wanted: bool) -> TimedEvent {
+        let id = api::marathon::Uuid::from_bits(u128::from(number));
+        let event = if wanted {
+            Event::AppTerminated { app_id: format!("/app-{number}").parse().unwrap() }
+        } else {
+            Event::UnknownInstanceTerminated {
+                instance_id: api::marathon::InstanceId { app: "/other".parse().unwrap(), uuid: id },
+                run_spec_id: "/other".parse().unwrap(),
+                condition: api::marathon::Condition::Gone,
+            }
+        };
+        TimedEvent { event, timestamp: api::marathon::Timestamp::from_millis(0) }
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_reads_misses_nothing_of_a_burst_and_one_that_does_not_is_cut_off() {
+        let hub = Hub::new(2);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, header::HeaderValue::from_static("text/event-stream"));
+        let open = || {
+            let wanted = Subscription::new(["app_terminated_event"]);
+            let clock = Clock(Instant::now());
+            hub.open(&headers, wanted, "1.2.3.4".to_owned(), clock).unwrap().into_body().into_data_stream()
+        };
+        let (mut reads, mut sleeps) = (open(), open());
+        let mut heard = String::new();
+        for burst in 0..20 {
+            for number in 0..1_000 {
+                hub.publish(said(burst * 1_000 + number, number % 10 == 0));
+            }
+            while heard.matches("data:").count() < (burst as usize + 1) * 100 {
+                heard.push_str(std::str::from_utf8(&reads.next().await.unwrap().unwrap()).unwrap());
+            }
+        }
+        assert!(heard.contains("/app-19990\"") && !heard.contains("/other"));
+        assert!(sleeps.next().await.is_none(), "twenty thousand events lay there for it");
     }
 }
