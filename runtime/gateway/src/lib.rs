@@ -1,5 +1,5 @@
 //! The door of a master: one port for every interface. It says who may come in ([`api::server::guard`]), sends each request to the room
-//! that answers it ([`route`]), and keeps slow, silent or careless clients from holding up the others ([`api::server`]). [`lead`]
+//! that answers it ([`route`]), and keeps slow, silent or careless clients from holding up the others ([`api::server`]). `lead`
 //! takes the leadership of the store, starts master and services on it, and starts them again when the store fails.
 //!
 //! It decides nothing about agents, tasks or services. Users, tokens and authorization will stand here; until they do, it
