@@ -1,6 +1,6 @@
 //! A fleet in a process of its own: as many open connections again, and the master's memory and time apart from the agents'.
 //!
-//! The process is this same program, started anew with [`ORDER`] in its environment. It writes a line about itself whenever
+//! The process is this same program, started anew with an order in its environment. It writes a line about itself whenever
 //! something has changed, and ends when its standard input does.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

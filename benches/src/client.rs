@@ -13,6 +13,8 @@ use crate::Result;
 
 /// Nothing that is measured takes so long.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// As do deployments that are waited for together.
+const ENDED_WITHIN: Duration = Duration::from_secs(600);
 /// After so long without an end of a deployment, all that run are asked for: the stream may have been cut off.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 const KINDS: [&str; 2] = ["deployment_success", "deployment_failed"];
@@ -121,7 +123,7 @@ impl Ends {
     /// # Errors
     /// When one failed, or did not end in time.
     pub async fn of(&mut self, deployments: &[String]) -> Result<Vec<Instant>> {
-        let late = Instant::now() + PATIENCE.max(Duration::from_secs(600));
+        let late = Instant::now() + ENDED_WITHIN;
         while !deployments.iter().all(|id| self.ended.contains_key(id)) {
             match tokio::time::timeout(LOOK_AGAIN, self.stream.next()).await {
                 Ok(event) => match event? {

@@ -93,7 +93,7 @@ impl Options {
             host_paths: HostPaths::default(),
             max_body_bytes: 8 * 1024 * 1024,
             max_event_streams: 1_000,
-            max_events_behind: 1_024,
+            max_events_behind: 16_384,
             tick: Duration::from_millis(500),
         }
     }
