@@ -153,8 +153,8 @@ pub(super) async fn update(
     for (wanted, plan) in definitions.iter().zip(&plans) {
         let Wanted { group, .. } = wanted;
         if steps(plan).is_empty() {
-            ui.hint(&format!("{group}: nothing is different; it was not changed"));
-            continue;
+            // It is sent all the same: what a group depends on is no step.
+            ui.hint(&format!("no service of {group} changes"));
         }
         let before = services(client, group).await?;
         let result = client.put_group(group, &wanted.body(), args.force).await;

@@ -69,7 +69,8 @@ pub struct Options {
     pub max_body_bytes: usize,
     /// How many streams of events may be open.
     pub max_event_streams: usize,
-    /// How many events a reader may be behind before it is cut off.
+    /// How many events a reader may be behind before it is cut off. The reference has 1024, fewer than one large deployment says at
+    /// once here: readers that keep up would be cut off, too.
     pub max_events_behind: usize,
     /// How often time is looked at.
     pub tick: Duration,
