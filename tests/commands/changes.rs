@@ -112,6 +112,11 @@ fn what_a_change_would_do_is_shown_and_not_done() {
     let (code, stdout, stderr) = cluster.run(&["service", "create", "-f", &file, "--dry-run"]);
     assert_eq!(code, 3, "{stderr}");
     assert_snapshot!(stdout, @r"
+    --- /db nothing
+    +++ /db to be created
+    @@ -0,0 +1,2 @@
+    +id: db
+    +cmd: sleep 1
     ");
     assert_eq!(cluster.changes(), []);
 }
@@ -224,7 +229,7 @@ fn whoever_gives_up_keeps_what_was_typed() {
     for (script, code, says) in [
         ("grep -q mine \"$1\" || printf 'mine: [\\n' >> \"$1\"", 2, "the mistakes are still there"),
         ("echo 'mine: 1' >> \"$1\"; exit 3", 2, "nothing was changed"),
-        ("echo 'mine: 1' >> \"$1\"", 8, "deployment d7 is not done"),
+        ("echo 'user: mine' >> \"$1\"", 8, "deployment d7 is not done"),
         ("sed -i 's/^id: .*/id: \\/mine/' \"$1\"", 2, "the mistakes are still there"),
     ] {
         let editor = Editor::new(script);

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use api::Moment;
-use api::marathon::{ActionKind, ApiError, App, AppId, GroupId, InstanceId, TimedEvent, Timestamp, Uuid};
+use api::marathon::{
+    ActionKind, ApiError, App, AppId, Condition, GroupId, InstanceId, TimedEvent, Timestamp, Uuid,
+};
 use api::mesos::{
     Call, Event, HealthReport, Offer, Purpose, Response, Sight, Source, TaskInfo, TaskKey, TaskState,
     TaskStatus,
@@ -390,13 +392,18 @@ fn instance_of(task: &TaskKey) -> Option<InstanceId> {
 
 /// What the core knew before a step.
 struct Before {
-    /// Whether it was being ended, and whether it served and was ready.
-    instances: BTreeMap<InstanceId, (bool, bool, bool)>,
+    /// Whether it was being ended, whether it served and was ready, and whether this leader has yet to hear of it. One that
+    /// this leader has just launched is no such: a change that wants fewer may take it back, when a restart is to follow in
+    /// the same step, too.
+    instances: BTreeMap<InstanceId, (bool, bool, bool, bool)>,
 }
 
 impl Before {
     fn of(state: &State) -> Before {
-        let known = |i: &crate::core::state::Instance| (i.id.clone(), (i.killing, i.serves(), i.is_ready()));
+        let unheard = |i: &crate::core::state::Instance| i.condition == Condition::Unknown;
+        let known = |i: &crate::core::state::Instance| {
+            (i.id.clone(), (i.killing, i.serves(), i.is_ready(), unheard(i)))
+        };
         Before { instances: state.instances().map(known).collect() }
     }
 
@@ -421,9 +428,11 @@ impl Before {
                 continue;
             }
             for instance in entry.instances.values().filter(|i| i.killing && !i.marked) {
-                let Some((false, served, ready_before)) = self.instances.get(&instance.id) else { continue };
+                let Some((false, served, ready_before, unheard)) = self.instances.get(&instance.id) else {
+                    continue;
+                };
                 let was_ready = if instance.is_outdated(app) { served } else { ready_before };
-                assert!(instance.confirmed, "killed what may be healthy for all that is known");
+                assert!(instance.confirmed || !unheard, "killed what may be healthy for all that is known");
                 assert!(!was_ready || ready >= least, "{ready} are healthy where {least} must be");
             }
         }
