@@ -5,7 +5,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::CliError;
 
@@ -49,11 +51,14 @@ impl Draft {
     }
 
     /// Runs the editor until it ends; what stands in the file then.
-    pub(crate) fn edit(&self) -> Result<String, CliError> {
+    pub(crate) async fn edit(&self) -> Result<String, CliError> {
+        // Ctrl-C in the editor is the editor's; this program must be there when the editor ends.
+        let _heard = signal(SignalKind::interrupt())
+            .map_err(|error| CliError::internal("cannot hear Ctrl-C").caused_by(&error))?;
         let editor = editor(|name| env::var(name).ok());
         // The shell takes an editor with arguments apart, as people write it: EDITOR='code --wait'.
         let status =
-            Command::new("sh").args(["-c", &format!("{editor} \"$@\""), "sh"]).arg(&self.path).status();
+            Command::new("sh").args(["-c", &format!("{editor} \"$@\""), "sh"]).arg(&self.path).status().await;
         match status {
             Ok(status) if status.success() => {}
             Ok(status) => {

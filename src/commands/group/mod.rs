@@ -43,7 +43,7 @@ async fn command(ui: &mut Printer, client: &Client, command: &GroupCommand) -> R
         GroupCommand::Create { file, wait } => update::create(ui, client, file, *wait).await,
         GroupCommand::Update { group, file, dry_run, yes, change } => {
             let group = group.as_deref().map(group_id).transpose()?;
-            let definitions = update::read(group, file)?;
+            let definitions = update::read(group.as_ref(), file)?;
             match dry_run {
                 true => update::dry_run(ui, client, &definitions).await,
                 false => update::update(ui, client, &definitions, *yes, *change).await,

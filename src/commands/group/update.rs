@@ -40,9 +40,9 @@ impl Wanted {
 }
 
 /// The groups that a file describes. With `group` there is one, and it may leave its id out.
-pub(super) fn read(group: Option<GroupId>, file: &Path) -> Result<Vec<Wanted>, CliError> {
+pub(super) fn read(group: Option<&GroupId>, file: &Path) -> Result<Vec<Wanted>, CliError> {
     let definitions = definition::groups(file)?;
-    if let (Some(group), several) = (&group, definitions.len())
+    if let (Some(group), several) = (group, definitions.len())
         && several != 1
     {
         return Err(CliError::usage(format!("there are {several} definitions, and {group} is one group"))
@@ -50,7 +50,7 @@ pub(super) fn read(group: Option<GroupId>, file: &Path) -> Result<Vec<Wanted>, C
     }
     let (mut wanted, mut wrong) = (Vec::new(), Vec::new());
     for definition in definitions {
-        match named(&definition, group.as_ref()) {
+        match named(&definition, group) {
             Ok(group) => wanted.push(Wanted { group, definition }),
             Err(error) => wrong.push(error),
         }
@@ -153,8 +153,8 @@ pub(super) async fn update(
     for (wanted, plan) in definitions.iter().zip(&plans) {
         let Wanted { group, .. } = wanted;
         if steps(plan).is_empty() {
-            ui.hint(&format!("{group}: nothing is different; it was not changed"));
-            continue;
+            // It is sent all the same: what a group depends on is no step.
+            ui.hint(&format!("no service of {group} changes"));
         }
         let before = services(client, group).await?;
         let result = client.put_group(group, &wanted.body(), args.force).await;

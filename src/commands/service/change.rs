@@ -34,16 +34,21 @@ impl Described {
         self.from.as_ref().map(|from| format!("{}: ", from.near("/id"))).unwrap_or_default()
     }
 
+    /// Its id as it is written.
+    fn written_id(&self) -> Result<&str, CliError> {
+        let id = self.object.get("id").and_then(Value::as_str);
+        id.ok_or_else(|| {
+            CliError::usage(format!("{}the definition names no service", self.at()))
+                .hint("give it an `id`, like \"id\": \"/web\"")
+        })
+    }
+
     /// Its id.
     pub(super) fn id(&self) -> Result<AppId, CliError> {
-        match self.object.get("id") {
-            Some(Value::String(id)) => app_id(id).map_err(|mut error| {
-                error.message = format!("{}{}", self.at(), error.message);
-                error
-            }),
-            _ => Err(CliError::usage(format!("{}the definition names no service", self.at()))
-                .hint("give it an `id`, like \"id\": \"/web\"")),
-        }
+        app_id(self.written_id()?).map_err(|mut error| {
+            error.message = format!("{}{}", self.at(), error.message);
+            error
+        })
     }
 }
 
@@ -181,12 +186,7 @@ pub(super) async fn create(
     wait: WaitArgs,
 ) -> Result<Exit, CliError> {
     let [one] = described else { return many::create(ui, client, described, wait).await };
-    let Some(Value::String(id)) = one.object.get("id") else {
-        return Err(one
-            .id()
-            .err()
-            .unwrap_or_else(|| CliError::internal("a definition without an id has one")));
-    };
+    let id = one.written_id()?;
     // What cannot be an id is the server's to refuse, along with all other mistakes.
     let made = client.create_app(&Value::Object(one.object.clone())).await;
     let made = made.map_err(|error| about_create(error, one, id))?;

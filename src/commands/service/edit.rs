@@ -21,7 +21,7 @@ use page::{Mistake, Page};
 const EMBED: [AppEmbed; 2] = [AppEmbed::Tasks, AppEmbed::LastTaskFailure];
 
 /// Said once; a text that is saved unchanged is one that was given up.
-const MEANWHILE: &str = "somebody else has changed it meanwhile; change anything, be it a comment, and save to put this in its place";
+const MEANWHILE: &str = "somebody else has changed it meanwhile; change anything, be it a space, and save to put this in its place";
 
 pub(super) async fn edit(
     ui: &mut Printer,
@@ -43,7 +43,7 @@ pub(super) async fn edit(
     let (mut shown, mut mistakes) = (body, Vec::new());
     loop {
         draft.write(&page.compose(&shown, &mistakes))?;
-        let typed = page.body(&draft.edit()?);
+        let typed = page.body(&draft.edit().await?);
         if typed == shown && mistakes.is_empty() {
             return unchanged(ui, app, draft);
         }
@@ -106,16 +106,12 @@ fn read(page: &Page<'_>, typed: &str, app: &AppId) -> Result<Value, Vec<Mistake>
     let Value::Object(object) = &document.value else {
         return Err(vec![Mistake::about("this is no definition: it has no keys")]);
     };
-    let named = object.get("id").and_then(Value::as_str).map(super::app_id);
-    match named {
-        None | Some(Ok(_)) if named.as_ref().is_none_or(|id| id.as_ref() == Ok(app)) => {
-            Ok(document.value.clone())
-        }
-        _ => {
-            let words = format!(
-                "the id cannot be changed; `clusterctl service create -f FILE` makes another service beside {app}"
-            );
-            Err(vec![Mistake::at(page.line(typed, "/id"), words)])
-        }
+    let named = object.get("id").map(|id| id.as_str().and_then(|id| super::app_id(id).ok()));
+    if named.is_some_and(|named| named.as_ref() != Some(app)) {
+        let words = format!(
+            "the id cannot be changed; `clusterctl service create -f FILE` makes another service beside {app}"
+        );
+        return Err(vec![Mistake::at(page.line(typed, "/id"), words)]);
     }
+    Ok(document.value.clone())
 }

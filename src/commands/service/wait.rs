@@ -284,7 +284,7 @@ impl Wait<'_> {
         for note in notes {
             match note {
                 Note::Step { at, of } => {
-                    self.tell_step(ui, &id, deployment.as_deref(), (at, of), deployments)?
+                    self.tell_step(ui, &id, deployment.as_deref(), (at, of), deployments)?;
                 }
                 Note::Instance { task, host, state, message } => {
                     let event = Event::Instance {
