@@ -36,12 +36,13 @@ impl Stage {
         ] {
             fs::copy(from, stage.path(name)).unwrap();
         }
-        for name in ["state", "config", "cwd"] {
+        for name in ["state", "config", "cwd", "shared"] {
             fs::create_dir(stage.path(name)).unwrap();
             if drop_root {
                 chown(stage.path(name), Some(NOBODY), Some(NOBODY)).unwrap();
             }
         }
+        fs::write(stage.path("shared/greeting"), "welcome\n").unwrap();
         stage
     }
 
@@ -84,6 +85,8 @@ impl<'s> Cluster<'s> {
             .arg(&dir)
             .args(["--agents", &agents.to_string(), "--task-ports", ports])
             .args(["--resources", "cpus:8;mem:4096;disk:4096"])
+            .arg("--allow-host-path")
+            .arg(stage.path("shared"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -14,7 +14,10 @@ use cluster::{Cluster, Stage, is_root};
 fn web(stage: &Stage) -> String {
     serde_json::json!({
         "id": "/shop/web",
-        "cmd": format!("exec {} --exact helper_serve --ignored --nocapture", stage.path("server").display()),
+        "cmd": format!(
+            "cat shared/greeting; echo $MESOS_TASK_ID >> shared/guests; exec {} --exact helper_serve --ignored --nocapture",
+            stage.path("server").display()
+        ),
         "cpus": 0.1,
         "mem": 64,
         "instances": 1,
@@ -23,6 +26,11 @@ fn web(stage: &Stage) -> String {
             "protocol": "HTTP", "path": "/health", "portIndex": 0,
             "gracePeriodSeconds": 30, "intervalSeconds": 1, "delaySeconds": 0, "timeoutSeconds": 5
         }],
+        "readinessChecks": [{"portName": "http", "path": "/ready", "intervalSeconds": 2, "timeoutSeconds": 1}],
+        "check": {"http": {"path": "/"}, "intervalSeconds": 1, "delaySeconds": 0},
+        "container": {"type": "MESOS", "volumes": [
+            {"containerPath": "shared", "hostPath": stage.path("shared"), "mode": "RW"}
+        ]},
         "upgradeStrategy": {"minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.5},
     })
     .to_string()
@@ -65,6 +73,15 @@ fn play(stage: &Stage, ports: &str) {
         (Some(1), Some(1)),
         "{app}"
     );
+
+    // It has what it was given of this machine, and what its check sees is told.
+    cluster.until("what the check sees is told", |cluster| {
+        let app = cluster.json(&["service", "show", "/shop/web", "-o", "json"]);
+        app["app"]["tasks"][0]["checkResult"] == serde_json::json!({"http": {"statusCode": 200}})
+    });
+    let first = cluster.running("/shop/web");
+    assert_eq!(std::fs::read_to_string(stage.path("shared/guests")).unwrap(), format!("{}\n", first[0]));
+    assert!(cluster.run(&["service", "logs", "/shop/web"]).contains("welcome"));
 
     // Scaled.
     cluster.run(&["service", "scale", "/shop/web", "3"]);
