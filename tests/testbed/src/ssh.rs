@@ -53,7 +53,8 @@ impl Ssh {
             "GlobalKnownHostsFile=/dev/null".into(),
             "StrictHostKeyChecking=yes".into(),
             "IdentitiesOnly=yes".into(),
-            "ConnectTimeout=5".into(),
+            // An emulated machine under load takes its time to answer.
+            "ConnectTimeout=15".into(),
             // A connection to a host that is gone ends by itself.
             "ServerAliveInterval=5".into(),
             "ServerAliveCountMax=3".into(),
