@@ -1,6 +1,20 @@
 //! From an inventory to a cluster: facts of hosts, checks, the plan, and its execution over SSH.
 //!
+//! ```text
+//!  inventory ─▶ desired ─┐
+//!                        ├─▶ plan ─▶ apply ─▶ postflight        events ─▶ views, journal
+//!  probe ─────▶ facts ───┘
+//! ```
+//!
 //! It decides nothing about what runs on the cluster, prints nothing, and keeps no state but what stands beside the inventory and
 //! in the manifest on each host.
 
-pub mod step;
+pub mod apply;
+pub mod blob;
+pub mod facts;
+pub mod item;
+pub mod manifest;
+pub mod phase;
+pub mod plan;
+pub mod probe;
+pub mod shell;

@@ -1,0 +1,87 @@
+# Puts in place what a host is to have, step by step, and stops at the first that fails. What is cut off at any point can be run again.
+LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export LC_ALL PATH
+umask 077
+tab=$(printf '\t')
+
+say() { printf '%s\t%s\n' "$1" "$2"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+# The last lines of what was said, with what it was about.
+failed() {
+    say failed "$1$tab$2$tab$(printf '%s' "$3" | tail -n 20 | base64 | tr -d '\n')"
+    exit 1
+}
+
+step() {
+    number=$1
+    shift
+    say start "$number"
+    said=$("$@" 2>&1 </dev/null) || failed "$number" $? "$said"
+    say done "$number"
+}
+
+# One at a time: what an installer left behind that was killed may still be at work.
+alone() {
+    mkdir -p "${lock%/*}" && exec 9>"$lock" || failed receive 1 "cannot make $lock"
+    flock -w 60 9 || failed receive 1 "another installer is at work on this host, and was for a minute"
+}
+
+# Takes the files in that follow on standard input: their digests stand in the file named .sums among them.
+receive() {
+    rm -rf "$staging"
+    mkdir -p "$staging" || failed receive 1 "cannot make $staging"
+    trap 'rm -rf "$staging"' EXIT
+    trap 'exit 1' HUP INT PIPE TERM
+    said=$({ gzip -dc | tar -xof - -C "$staging"; } 2>&1 && cd "$staging" && sha256sum -c .sums 2>&1 >/dev/null) ||
+        failed receive 1 "what was sent did not arrive whole: $said"
+}
+
+# Says what is about to be put there, before it is.
+note() {
+    mkdir -p "${manifest%/*}" && cat "$staging/.note" >>"$manifest" && settle "$manifest"
+}
+
+# On the disk, not only on its way there.
+settle() { sync "$1" 2>/dev/null || sync; }
+
+make_user() {
+    if have useradd; then
+        shell=$(command -v nologin || echo /bin/false)
+        useradd --system --user-group --no-create-home --home-dir /nonexistent --shell "$shell" "$1"
+    else
+        addgroup -S "$1" && adduser -S -D -H -h /nonexistent -s /bin/false -G "$1" "$1"
+    fi
+}
+
+set_access() { chown "$3:$4" "$1" && chmod "$2" "$1"; }
+make_dir() { { [ -d "$1" ] || mkdir "$1"; } && set_access "$@"; }
+
+put() {
+    staged=$staging/$1
+    shift
+    new=${1%/*}/.${1##*/}.clusterctl-new
+    mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && mv -f "$new" "$1" && settle "${1%/*}"
+}
+
+make_link() {
+    new=$2.clusterctl-new
+    rm -f "$new" && ln -s "$1" "$new" && { mv -fT "$new" "$2" 2>/dev/null || { rm -f "$new" && ln -sfn "$1" "$2"; }; }
+}
+
+run() { sh -c "$1"; }
+reload() { systemctl daemon-reload; }
+enable() { systemctl enable --quiet "$1"; }
+
+# What the unit's own log says is what helps.
+told() {
+    systemctl "$1" "$2" && systemctl is-active --quiet "$2" && return 0
+    echo "$2 is $(systemctl is-active "$2")"
+    journalctl --unit "$2" --lines 15 --no-pager --output cat 2>/dev/null
+    return 1
+}
+# Enabled first, since a host that goes down now is to come up with it.
+start_unit() {
+    "$1" "$3" || return 1
+    systemctl reset-failed "$3" 2>/dev/null
+    told "$2" "$3"
+}
