@@ -103,6 +103,8 @@ pub enum Content {
     Secret(Arc<secrecy::SecretString>),
     /// A large file, the same on many hosts.
     Blob(Arc<Blob>),
+    /// What the host has already: with this digest.
+    Kept(Sum),
 }
 
 impl Content {
@@ -114,6 +116,7 @@ impl Content {
             Self::Text(text) => Sum::of(text.as_bytes()),
             Self::Secret(text) => Sum::of(text.expose_secret().as_bytes()),
             Self::Blob(blob) => blob.sum().clone(),
+            Self::Kept(sum) => sum.clone(),
         }
     }
 
@@ -125,6 +128,7 @@ impl Content {
             Self::Text(text) => text.len() as u64,
             Self::Secret(text) => text.expose_secret().len() as u64,
             Self::Blob(blob) => blob.size(),
+            Self::Kept(_) => 0,
         }
     }
 }

@@ -197,12 +197,12 @@ fn write(found: Option<&Found>, access: &Access, content: &Content) -> Option<De
     }
     let after = match content {
         Content::Text(text) => Some(text.to_string()),
-        Content::Secret(_) | Content::Blob(_) => None,
+        Content::Secret(_) | Content::Blob(_) | Content::Kept(_) => None,
     };
     Some(Deed::Write(Write {
         access: access.clone(),
         size: content.size(),
-        sum: (!matches!(content, Content::Secret(_))).then_some(sum),
+        sum: (!matches!(content, Content::Secret(_) | Content::Kept(_))).then_some(sum),
         before: found.filter(|_| after.is_some()).and_then(|found| found.content.clone()),
         after,
         new: found.is_none(),

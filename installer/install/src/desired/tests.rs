@@ -1,0 +1,104 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::*;
+
+const INVENTORY: &str = "\
+cluster: {name: demo, timeouts: {unreachable: 10s}}
+ssh: {user: admin}
+hosts:
+  - {name: m1, address: 192.0.2.11, roles: [master, agent], host_paths: [/srv/data]}
+  - {name: a1, address: 192.0.2.21, private_address: 198.51.100.21, roles: [agent], attributes: {rack: r1}, resources: {cpus: 8}}
+";
+
+fn material(dir: &std::path::Path) -> Material {
+    let program = dir.join("clusterctl");
+    std::fs::write(&program, "a program").unwrap();
+    let blob = Arc::new(Blob::open(&program).unwrap());
+    Material {
+        version: "0.1.0".to_owned(),
+        programs: BTreeMap::from([("x86_64".to_owned(), blob)]),
+        ca: "the CA\n".to_owned(),
+        templates: Templates::new().unwrap(),
+    }
+}
+
+fn leaf(name: &str) -> Leaf {
+    Leaf::New { certificate: format!("certificate of {name}\n"), key: Arc::new("canary\n".to_owned().into()) }
+}
+
+fn of(name: &str) -> Desired {
+    let dir = tempfile::tempdir().unwrap();
+    let inventory = inventory::read("inventory.yaml", INVENTORY.as_bytes(), |_| None).unwrap();
+    let host = inventory.host(name).unwrap();
+    let leaves = Daemon::of(host).map(|daemon| (daemon, leaf(name))).collect();
+    desired(&inventory, host, "x86_64", &leaves, &material(dir.path())).unwrap()
+}
+
+fn shown(desired: &Desired) -> String {
+    let mut text = String::new();
+    for (phase, item) in &desired.items {
+        let _ = match item {
+            Item::File { path, access, content: Content::Text(content) } => {
+                writeln!(text, "==== {phase}: {path} ({access})\n{}", content.trim_end())
+            }
+            Item::File { path, access, .. } => writeln!(text, "==== {phase}: {path} ({access}), not shown"),
+            Item::Dir { path, access, data } => writeln!(text, "==== {phase}: {path}/ ({access}), data: {data}"),
+            Item::Link { path, target } => writeln!(text, "==== {phase}: {path} -> {target}"),
+            Item::Unit { name, inputs } => {
+                writeln!(text, "==== {phase}: start {name} with {}", inputs.as_ref().map_or("-", Sum::short))
+            }
+            other => writeln!(text, "==== {phase}: {}", other.what()),
+        };
+    }
+    text
+}
+
+#[test]
+fn a_master_with_an_agent_has_this() {
+    insta::assert_snapshot!(shown(&of("m1")));
+}
+
+#[test]
+fn an_agent_has_this() {
+    insta::assert_snapshot!(shown(&of("a1")));
+}
+
+#[test]
+fn a_new_certificate_or_configuration_restarts_its_daemon_and_never_the_tasks() {
+    let inputs = |desired: &Desired, unit: &str| {
+        desired.iter().find_map(|item| match item {
+            Item::Unit { name, inputs } if name == unit => Some(inputs.clone()),
+            _ => None,
+        })
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let read = |text: &str| inventory::read("inventory.yaml", text.as_bytes(), |_| None).unwrap();
+    let make = |text: &str, by: &str| {
+        let inventory = read(text);
+        let host = inventory.host("a1").unwrap();
+        let leaves = BTreeMap::from([(Daemon::Agent, leaf(by))]);
+        desired(&inventory, host, "x86_64", &leaves, &material(dir.path())).unwrap()
+    };
+    let first = make(INVENTORY, "one");
+    for other in [make(INVENTORY, "two"), make(&INVENTORY.replace("rack: r1", "rack: r2"), "one")] {
+        assert_ne!(inputs(&first, AGENT_UNIT), inputs(&other, AGENT_UNIT));
+        assert_eq!(inputs(&other, TASKS_UNIT), Some(None));
+    }
+    assert_eq!(inputs(&first, AGENT_UNIT), inputs(&make(INVENTORY, "one"), AGENT_UNIT));
+}
+
+#[test]
+fn a_kind_of_machine_without_a_program_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let inventory = inventory::read("inventory.yaml", INVENTORY.as_bytes(), |_| None).unwrap();
+    let host = inventory.host("a1").unwrap();
+    let error = desired(&inventory, host, "riscv64", &BTreeMap::new(), &material(dir.path())).unwrap_err();
+    assert!(error.to_string().contains("riscv64"));
+}
+
+#[test]
+fn durations_are_written_as_they_are_read() {
+    assert_eq!(seconds(std::time::Duration::from_secs(75)), "75s");
+    assert_eq!(seconds(std::time::Duration::from_millis(1500)), "1500ms");
+}

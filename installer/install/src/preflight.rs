@@ -1,0 +1,336 @@
+//! Whether hosts can take part: every check on every host, then one report. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use inventory::{Host, Inventory, Role};
+use serde::Serialize;
+
+use crate::binary::Needs;
+use crate::desired::{AGENT_UNIT, MASTER_UNIT, OPT, VAR, authority};
+use crate::facts::{Facts, Reach};
+use crate::plan::Conflict;
+
+/// The oldest systemd that has all that the units ask for.
+const SYSTEMD: u32 = 239;
+/// Seconds between clocks that are said, and that stop an install: certificates and timeouts rest on them.
+const CLOCK: (f64, f64) = (2.0, 30.0);
+/// KiB.
+const OPT_SPACE: u64 = 64 << 10;
+const VAR_SPACE: u64 = 256 << 10;
+const MEMORY: u64 = 256 << 10;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Worth knowing.
+    Warning,
+    /// An install stops.
+    Error,
+}
+
+/// Something that a check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// On which host.
+    pub host: String,
+    /// Which check, in one word.
+    pub check: &'static str,
+    /// How bad it is.
+    pub level: Level,
+    /// What is wrong.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.host, self.check, self.what)
+    }
+}
+
+/// What the checks look at.
+#[derive(Debug)]
+pub struct Checked<'a> {
+    /// The inventory.
+    pub inventory: &'a Inventory,
+    /// Hosts that were looked at, by name.
+    pub facts: &'a BTreeMap<String, Facts>,
+    /// The program for each kind of machine: what it needs, and its size in bytes.
+    pub programs: &'a BTreeMap<String, (Needs, u64)>,
+}
+
+/// What one host's checks add to.
+struct Findings<'a> {
+    host: &'a str,
+    all: &'a mut Vec<Finding>,
+}
+
+impl Findings<'_> {
+    fn error(&mut self, check: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Error, check, what.into(), remedy.into());
+    }
+
+    fn warning(&mut self, check: &'static str, what: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Level::Warning, check, what.into(), remedy.into());
+    }
+
+    fn add(&mut self, level: Level, check: &'static str, what: String, remedy: String) {
+        self.all.push(Finding { host: self.host.to_owned(), check, level, what, remedy });
+    }
+}
+
+/// All findings, by host in the inventory's order.
+#[must_use]
+pub fn check(checked: &Checked<'_>) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for host in &checked.inventory.hosts {
+        let Some(facts) = checked.facts.get(&host.name) else { continue };
+        let mut found = Findings { host: &host.name, all: &mut all };
+        if !facts.system.root {
+            found.error(
+                "root",
+                "the login user is not root, and nothing says how to become it",
+                "write `become: sudo` under `ssh:`, or log in as root",
+            );
+        }
+        platform(checked, facts, &mut found);
+        tools(facts, &mut found);
+        space(checked, facts, &mut found);
+        clock(checked, host, facts, &mut found);
+        identity(checked, host, facts, &mut found);
+        ports(checked, host, facts, &mut found);
+        reach(checked, facts, &mut found);
+    }
+    all
+}
+
+/// What is in the way of a plan.
+#[must_use]
+pub fn conflicts(host: &str, conflicts: &[Conflict]) -> Vec<Finding> {
+    let finding = |conflict: &Conflict| Finding {
+        host: host.to_owned(),
+        check: "files",
+        level: Level::Error,
+        what: format!("{} is {}", conflict.path, conflict.what),
+        remedy: format!("look at it, then move it away: `mv {0} {0}.saved`", conflict.path),
+    };
+    conflicts.iter().map(finding).collect()
+}
+
+fn platform(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
+    let system = &facts.system;
+    match checked.programs.get(&system.machine) {
+        None => {
+            let have: Vec<_> = checked.programs.keys().map(String::as_str).collect();
+            found.error(
+                "machine",
+                format!("it is {}, and clusterctl is here for {} only", system.machine, have.join(", ")),
+                format!("name a build for it in the inventory: `artifacts: {{clusterctl: {{{}: {{file: PATH}}}}}}`", system.machine),
+            );
+        }
+        Some((Needs { glibc: Some((major, minor)), .. }, _)) => match system.glibc {
+            Some(has) if has >= (*major, *minor) => {}
+            Some((has_major, has_minor)) => found.error(
+                "glibc",
+                format!("it has glibc {has_major}.{has_minor} ({}), and this clusterctl needs {major}.{minor}", system.os),
+                "install with a release build, which runs from glibc 2.28 on (Debian 10, RHEL 8)",
+            ),
+            None => found.error(
+                "glibc",
+                format!("{} has no glibc, which clusterctl needs", system.os),
+                "use a distribution with glibc 2.28 or later",
+            ),
+        },
+        Some(_) => {}
+    }
+    match system.systemd {
+        Some(version) if version >= SYSTEMD => {}
+        Some(version) => found.error(
+            "systemd",
+            format!("systemd {version} is too old: {SYSTEMD} is needed"),
+            "use a newer release of the distribution",
+        ),
+        None => found.error("systemd", "systemd does not run there", "use a host that systemd runs"),
+    }
+    let missing: Vec<_> = ["cpu", "memory", "pids"]
+        .into_iter()
+        .filter(|name| !system.cgroups.controllers.contains(*name))
+        .collect();
+    if !missing.is_empty() {
+        let remedy = if missing.contains(&"memory") {
+            "boot it with `cgroup_enable=memory` on the kernel's command line"
+        } else {
+            "enable them in the kernel"
+        };
+        found.warning("cgroups", format!("tasks will not be held to their {}", missing.join(", ")), remedy);
+    }
+    if system.selinux {
+        found.warning(
+            "selinux",
+            "SELinux enforces; tasks run in the domain of the agent's unit",
+            "look at `ausearch -m avc` when a task is refused something",
+        );
+    }
+}
+
+fn tools(facts: &Facts, found: &mut Findings<'_>) {
+    let lacks: Vec<_> = facts.system.lacks.iter().map(String::as_str).collect();
+    if !lacks.is_empty() {
+        found.error(
+            "tools",
+            format!("these programs are missing: {}", lacks.join(", ")),
+            "install them: coreutils, gzip, tar, sed, util-linux (flock) and gawk or mawk have them",
+        );
+    }
+}
+
+fn space(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
+    let program = checked.programs.get(&facts.system.machine).map_or(0, |(_, size)| size >> 10);
+    // The new version beside the old one, and once more on its way.
+    for (path, needed) in [(OPT, OPT_SPACE + 2 * program), (VAR, VAR_SPACE)] {
+        let Some(disk) = facts.disks.get(path) else { continue };
+        if disk.free < needed {
+            found.error(
+                "space",
+                format!("{path} has {} MiB left on {}, and needs {}", disk.free >> 10, disk.mount, needed >> 10),
+                format!("free some space: `du -xh {} | sort -h | tail`", disk.mount),
+            );
+        }
+    }
+    if let Some(disk) = facts.disks.get(OPT)
+        && disk.options.split(',').any(|option| option == "noexec")
+    {
+        found.error(
+            "space",
+            format!("{} is mounted noexec, and programs go to {OPT}", disk.mount),
+            format!("`mount -o remount,exec {}`, and mend /etc/fstab", disk.mount),
+        );
+    }
+    if (1..MEMORY).contains(&facts.system.memory) {
+        found.warning("memory", format!("it has only {} MiB", facts.system.memory >> 10), "give it 512 MiB or more");
+    }
+}
+
+/// Against the middle of all hosts: the operator's own clock may be the one that is wrong.
+fn clock(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
+    let mut all: Vec<f64> = checked.facts.values().map(|facts| facts.system.clock_ahead).collect();
+    all.sort_by(f64::total_cmp);
+    let middle = all.get(all.len() / 2).copied().unwrap_or(0.0);
+    let off = facts.system.clock_ahead - middle;
+    let what = |off: f64, whose: &str| {
+        format!("its clock is {:.1} s {} {whose}", off.abs(), if off > 0.0 { "ahead of" } else { "behind" })
+    };
+    let remedy = "let it follow a time server: `timedatectl set-ntp true`, or install chrony";
+    if off.abs() > CLOCK.1 {
+        found.error("clock", what(off, "the other hosts'"), remedy);
+    } else if off.abs() > CLOCK.0 {
+        found.warning("clock", what(off, "the other hosts'"), remedy);
+    }
+    // Certificates are made with this machine's clock, from an hour before.
+    let own = facts.system.clock_ahead;
+    if own < -3000.0 {
+        found.error("clock", what(own, "this machine's"), "set both clocks: certificates made now would not be valid there yet");
+    } else if middle.abs() > CLOCK.1 && checked.inventory.hosts.first() == Some(host) {
+        found.warning("clock", what(own, "this machine's"), "look at the clock of this machine");
+    }
+}
+
+fn identity(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
+    let system = &facts.system;
+    if system.machine_id.is_empty() {
+        found.error("identity", "it has no /etc/machine-id", "`systemd-machine-id-setup` makes one");
+        return;
+    }
+    // Said once for each pair, on the later of the two.
+    let earlier = checked.inventory.hosts.iter().take_while(|other| other.name != host.name);
+    for other in earlier {
+        let Some(theirs) = checked.facts.get(&other.name).map(|facts| &facts.system) else { continue };
+        if theirs.machine_id == system.machine_id && theirs.boot_id == system.boot_id {
+            found.error(
+                "identity",
+                format!("it is the same machine as {}", other.name),
+                "correct one of the two addresses, or take one of the hosts out",
+            );
+        } else if theirs.machine_id == system.machine_id {
+            found.error(
+                "identity",
+                format!("it has the machine id of {}: both were copied from one image", other.name),
+                "make a new one there: `rm /etc/machine-id && systemd-machine-id-setup`, and reboot it",
+            );
+        } else if theirs.hostname == system.hostname {
+            found.warning(
+                "identity",
+                format!("it calls itself {}, as {} does", system.hostname, other.name),
+                "`hostnamectl set-hostname NAME` tells them apart in logs",
+            );
+        }
+    }
+}
+
+fn ports(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
+    let cluster = &checked.inventory.cluster;
+    let master = host.roles.contains(&Role::Master).then_some((cluster.port, MASTER_UNIT));
+    let agent = host.is_agent().then_some((cluster.agent_port, AGENT_UNIT));
+    for (port, unit) in master.into_iter().chain(agent) {
+        let ours = facts.units.get(unit).is_some_and(|unit| unit.active != "inactive" && unit.loaded);
+        if facts.system.listening.contains(&port) && !ours {
+            found.error(
+                "ports",
+                format!("something else listens on port {port}"),
+                format!("find it there with `ss -ltnp 'sport = :{port}'`, or choose another port under `cluster:`"),
+            );
+        }
+    }
+}
+
+fn reach(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
+    let mut untried = false;
+    for ((address, port), reach) in &facts.reach {
+        match reach {
+            Reach::Open | Reach::Refused => {}
+            Reach::Unknown => untried = true,
+            Reach::None => {
+                let to = checked.inventory.hosts.iter().find(|host| host.cluster_address().to_string() == *address);
+                let to = to.map_or_else(|| address.clone(), |host| {
+                    format!("{} ({})", host.name, authority(host.cluster_address(), *port))
+                });
+                found.error(
+                    "network",
+                    format!("it cannot reach {to}"),
+                    format!("open TCP port {port} in the firewalls between them, or set `private_address`"),
+                );
+            }
+        }
+    }
+    if untried {
+        found.warning(
+            "network",
+            "whether it reaches the other hosts could not be tried",
+            "install bash and coreutils' timeout to have it tried",
+        );
+    }
+}
+
+/// What each host has to reach: agents the masters, masters each other and the agents.
+#[must_use]
+pub fn to_reach(inventory: &Inventory, host: &Host) -> Vec<(String, u16)> {
+    let cluster = &inventory.cluster;
+    let is_master = host.roles.contains(&Role::Master);
+    let mut all = Vec::new();
+    for other in inventory.hosts.iter().filter(|other| other.name != host.name) {
+        let address = other.cluster_address().to_string();
+        if other.roles.contains(&Role::Master) {
+            all.push((address.clone(), cluster.port));
+        }
+        if other.is_agent() && is_master {
+            all.push((address, cluster.agent_port));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,138 @@
+use std::fmt::Write as _;
+
+use super::*;
+use crate::facts::{Disk, UnitFound};
+
+const INVENTORY: &str = "\
+cluster: {name: demo}
+hosts:
+  - {name: m1, address: 192.0.2.11, roles: [master]}
+  - {name: a1, address: 192.0.2.21, roles: [agent]}
+  - {name: a2, address: 192.0.2.22, roles: [agent]}
+";
+
+fn inventory() -> Inventory {
+    inventory::read("inventory.yaml", INVENTORY.as_bytes(), |_| None).unwrap()
+}
+
+fn healthy(name: &str) -> Facts {
+    let mut facts = Facts::default();
+    let system = &mut facts.system;
+    system.root = true;
+    system.machine = "x86_64".to_owned();
+    system.os = "Debian GNU/Linux 12".to_owned();
+    system.glibc = Some((2, 36));
+    system.systemd = Some(252);
+    system.memory = 4 << 20;
+    system.cgroups.controllers = ["cpu", "memory", "pids"].map(str::to_owned).into();
+    system.hostname = name.to_owned();
+    system.machine_id = format!("machine of {name}");
+    system.boot_id = format!("boot of {name}");
+    for path in [OPT, VAR] {
+        let disk = Disk { free: 10 << 20, mount: "/".to_owned(), options: "rw".to_owned() };
+        facts.disks.insert(path.to_owned(), disk);
+    }
+    facts
+}
+
+fn found(change: impl FnOnce(&mut BTreeMap<String, Facts>)) -> String {
+    let inventory = inventory();
+    let mut facts = inventory.hosts.iter().map(|host| (host.name.clone(), healthy(&host.name))).collect();
+    change(&mut facts);
+    let needs = Needs { machine: "x86_64", glibc: Some((2, 28)) };
+    let programs = BTreeMap::from([("x86_64".to_owned(), (needs, 60 << 20))]);
+    let findings = check(&Checked { inventory: &inventory, facts: &facts, programs: &programs });
+    findings.iter().fold(String::new(), |mut text, finding| {
+        let _ = writeln!(text, "{:?} {finding}\n  {}", finding.level, finding.remedy);
+        text
+    })
+}
+
+fn of(change: impl FnOnce(&mut Facts)) -> String {
+    found(|all| change(all.get_mut("a2").unwrap()))
+}
+
+#[test]
+fn healthy_hosts_have_no_findings() {
+    assert_eq!(found(|_| {}), "");
+}
+
+#[test]
+fn each_fault_is_found_and_has_a_remedy() {
+    type Change = fn(&mut Facts);
+    let table: [(Change, &str); 21] = [
+        (|f| f.system.root = false, "Error a2: root"),
+        (|f| f.system.machine = "riscv64".into(), "Error a2: machine: it is riscv64"),
+        (|f| f.system.glibc = Some((2, 17)), "Error a2: glibc: it has glibc 2.17"),
+        (|f| f.system.glibc = None, "Error a2: glibc: Debian GNU/Linux 12 has no glibc"),
+        (|f| f.system.systemd = Some(219), "Error a2: systemd: systemd 219 is too old"),
+        (|f| f.system.systemd = None, "Error a2: systemd: systemd does not run"),
+        (|f| f.system.cgroups.controllers.clear(), "Warning a2: cgroups"),
+        (|f| f.system.selinux = true, "Warning a2: selinux"),
+        (|f| _ = f.system.lacks.insert("flock".into()), "Error a2: tools: these programs are missing: flock"),
+        (|f| f.disks.get_mut(OPT).unwrap().free = 1000, "Error a2: space: /opt/clusterctl has 0 MiB left on /"),
+        (|f| f.disks.get_mut(VAR).unwrap().free = 1000, "Error a2: space: /var/lib/clusterctl"),
+        (|f| f.disks.get_mut(OPT).unwrap().options = "rw,noexec".into(), "Error a2: space: / is mounted noexec"),
+        (|f| f.system.memory = 100 << 10, "Warning a2: memory: it has only 100 MiB"),
+        (|f| f.system.clock_ahead = 40.0, "Error a2: clock: its clock is 40.0 s ahead of the other hosts'"),
+        (|f| f.system.clock_ahead = -3.0, "Warning a2: clock: its clock is 3.0 s behind the other hosts'"),
+        (|f| f.system.machine_id.clear(), "Error a2: identity: it has no /etc/machine-id"),
+        (|f| f.system.machine_id = "machine of a1".into(), "Error a2: identity: it has the machine id of a1"),
+        (|f| f.system.hostname = "m1".into(), "Warning a2: identity: it calls itself m1, as m1 does"),
+        (|f| _ = f.system.listening.insert(5051), "Error a2: ports: something else listens on port 5051"),
+        (
+            |f| _ = f.reach.insert(("192.0.2.11".into(), 5050), Reach::None),
+            "Error a2: network: it cannot reach m1 (192.0.2.11:5050)",
+        ),
+        (|f| _ = f.reach.insert(("192.0.2.11".into(), 5050), Reach::Unknown), "Warning a2: network: whether"),
+    ];
+    for (change, expected) in table {
+        let text = of(change);
+        assert!(text.starts_with(expected), "{expected}: {text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_fault_is_not_found() {
+    type Change = fn(&mut Facts);
+    let table: [Change; 4] = [
+        |f| _ = f.system.listening.insert(5050),
+        |f| {
+            f.system.listening.insert(5051);
+            let unit = UnitFound { loaded: true, active: "active".into(), ..UnitFound::default() };
+            f.units.insert(AGENT_UNIT.to_owned(), unit);
+        },
+        |f| _ = f.reach.insert(("192.0.2.11".into(), 5050), Reach::Refused),
+        |f| f.system.clock_ahead = 1.9,
+    ];
+    for (number, change) in table.into_iter().enumerate() {
+        assert_eq!(of(change), "", "{number}");
+    }
+}
+
+#[test]
+fn one_machine_under_two_names_is_found() {
+    let text = found(|all| {
+        let system = all["a1"].system.clone();
+        all.get_mut("a2").unwrap().system = system;
+    });
+    assert!(text.starts_with("Error a2: identity: it is the same machine as a1\n"), "{text}");
+}
+
+#[test]
+fn a_wrong_clock_of_this_machine_is_said_once() {
+    let text = found(|all| all.values_mut().for_each(|facts| facts.system.clock_ahead = 100.0));
+    assert!(text.starts_with("Warning m1: clock: its clock is 100.0 s ahead of this machine's"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    let text = found(|all| all.values_mut().for_each(|facts| facts.system.clock_ahead = -4000.0));
+    assert_eq!(text.matches("Error").count(), 3, "{text}");
+}
+
+#[test]
+fn every_host_reaches_whom_it_talks_to() {
+    let inventory = inventory();
+    let to = |name: &str| to_reach(&inventory, inventory.host(name).unwrap());
+    assert_eq!(to("m1"), [("192.0.2.21".to_owned(), 5051), ("192.0.2.22".to_owned(), 5051)]);
+    assert_eq!(to("a2"), [("192.0.2.11".to_owned(), 5050)]);
+}
