@@ -1,0 +1,329 @@
+//! YAML as a tree in which every part knows where it stands; values stay the text that was written.
+//!
+//! What `no`, `08` or `1e3` mean is for the reader of the form to say: as the name of a host they are names.
+
+use std::collections::HashMap;
+
+use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, options};
+
+use crate::faults::{Faults, quoted};
+use crate::mistake::Place;
+use crate::variables;
+
+/// How deep lists and maps may lie within each other; the form needs six.
+const MAX_DEPTH: usize = 32;
+
+/// How many parts may be copies made by aliases.
+const MAX_COPIES: usize = 100_000;
+
+/// A part of the document.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) kind: Kind,
+}
+
+/// What a part is.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+    /// A mistake in it was told already: nothing more is to be said about it.
+    Broken,
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(crate) struct Scalar {
+    /// What it is, variables put in.
+    pub(crate) text: String,
+    /// What was written, for messages: what a variable holds may be secret.
+    pub(crate) written: String,
+    /// How many characters lie between its place and its first one, where it stands as it is.
+    pub(crate) inset: Option<usize>,
+    /// Without quotes, so that an empty one, `~` and `null` are no value.
+    plain: bool,
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) place: Place,
+    pub(crate) value: Node,
+}
+
+impl Node {
+    /// Whether there is no value.
+    pub(crate) fn is_null(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar(scalar) => {
+                scalar.plain && matches!(scalar.written.as_str(), "" | "~" | "null" | "Null" | "NULL")
+            }
+            Kind::List(_) | Kind::Map(_) | Kind::Broken => false,
+        }
+    }
+
+    /// What it is, in the words of a message.
+    pub(crate) fn what(&self) -> &'static str {
+        match &self.kind {
+            _ if self.is_null() => "nothing",
+            Kind::Scalar(_) => "a single value",
+            Kind::List(_) => "a list",
+            Kind::Map(_) => "a map of keys and values",
+            Kind::Broken => "something else",
+        }
+    }
+
+    fn size(&self) -> usize {
+        1 + match &self.kind {
+            Kind::List(items) => items.iter().map(Node::size).sum(),
+            Kind::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
+            Kind::Scalar(_) | Kind::Broken => 0,
+        }
+    }
+}
+
+/// Reads the one document of a text. Nothing when it cannot be read as YAML or has no content, which is among the faults then.
+pub(crate) fn compose(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    faults: &mut Faults<'_>,
+) -> Option<Node> {
+    let options = options! { emit_unresolved_aliases: true, flow_nesting_limit: 2 * MAX_DEPTH, block_nesting_limit: 2 * MAX_DEPTH };
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut composer = Composer { parser, text, lookup, faults, anchors: HashMap::new(), copies: 0 };
+    composer.document()
+}
+
+struct Composer<'t, 'f, 's> {
+    parser: Parser<'t, StrInput<'t>>,
+    text: &'t str,
+    lookup: &'f dyn Fn(&str) -> Option<String>,
+    faults: &'f mut Faults<'s>,
+    /// What has an anchor, with its size.
+    anchors: HashMap<usize, (Node, usize)>,
+    copies: usize,
+}
+
+impl<'t> Composer<'t, '_, '_> {
+    fn document(&mut self) -> Option<Node> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::DocumentStart(..) if root.is_some() => {
+                    self.faults.add(place(&span), "a second document begins here", "an inventory is one document: remove this line, or what is not part of it");
+                    break;
+                }
+                Event::StreamEnd => break,
+                event if event.is_node() => root = Some(self.node(event, &span, 0)?),
+                _ => {}
+            }
+        }
+        let root = root.filter(|node| !node.is_null());
+        if root.is_none() {
+            self.faults.add(Place::START, "the inventory is empty", "`clusterctl init` asks a few questions and writes one");
+        }
+        root
+    }
+
+    /// The next event. Nothing behind a mistake that ends the reading.
+    fn next(&mut self) -> Option<(Event<'t>, Span)> {
+        match self.parser.next_event()? {
+            Ok(event) => Some(event),
+            Err(error) => {
+                self.syntax(&error);
+                None
+            }
+        }
+    }
+
+    fn syntax(&mut self, error: &ScanError) {
+        let mark = error.marker();
+        let place = Place { line: mark.line(), column: mark.col() + 1 };
+        let line = self.text.split('\n').nth(place.line.saturating_sub(1)).unwrap_or_default();
+        let space: &str = line.get(..line.len() - line.trim_start().len()).unwrap_or_default();
+        let write = if space.contains('\t') {
+            "indent with spaces: YAML takes no tabs there"
+        } else if line.contains('{') && line.contains("{{") {
+            "`{{` has no meaning here; variables are written `${NAME}`"
+        } else {
+            "look for a missing quote, bracket, comma or colon here or just before, and at the indentation"
+        };
+        self.faults.add(place, format!("this is no YAML: {}", error.kind()), write);
+    }
+
+    /// A node that begins with an event.
+    fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Option<Node> {
+        let place = place(span);
+        if depth > MAX_DEPTH {
+            self.faults.add(place, "lists and maps lie too deep within each other here", "no part of an inventory lies deeper than six levels");
+            return None;
+        }
+        let is_text = self.tag(&event, span);
+        let anchor = event.anchor_id();
+        let kind = match event {
+            Event::Scalar(value, style, ..) => {
+                self.scalar(&value, style == ScalarStyle::Plain && !is_text, span)
+            }
+            Event::SequenceStart(..) => self.list(depth)?,
+            Event::MappingStart(..) => self.map(depth)?,
+            Event::Alias(id) => return self.alias(id, place),
+            Event::UnresolvedAlias(name) => {
+                let message = format!("nothing before this has the anchor `&{name}`");
+                self.faults.add(place, message, "quote a value that begins with `*`");
+                Kind::Broken
+            }
+            _ => return None,
+        };
+        let node = Node { place, kind };
+        if let Some(id) = anchor.filter(|id| *id > 0) {
+            self.anchors.insert(id, (node.clone(), node.size()));
+        }
+        Some(node)
+    }
+
+    /// Whether a tag says that this is a text. Other tags of YAML's own say nothing that is not known.
+    fn tag(&mut self, event: &Event<'t>, span: &Span) -> bool {
+        let Some(tag) = event.tag() else { return false };
+        match tag.core_suffix() {
+            Some("str") => return true,
+            Some("int" | "float" | "bool" | "null" | "map" | "seq") => return false,
+            _ => {}
+        }
+        let at = span.tag_span().map_or_else(|| place(span), |span| place(&span));
+        let message = format!("the tag {} means nothing in an inventory", quoted(&tag.original()));
+        self.faults.add(at, message, "remove it, or quote a text that begins with `!`");
+        false
+    }
+
+    fn scalar(&mut self, written: &str, plain: bool, span: &Span) -> Kind {
+        let raw = span.slice(self.text).unwrap_or_default();
+        let inset = if raw == written {
+            Some(0)
+        } else {
+            (raw.get(1..raw.len().saturating_sub(1)) == Some(written)).then_some(1)
+        };
+        match variables::expand(written, self.lookup) {
+            Ok(text) => Kind::Scalar(Scalar { text, written: written.to_owned(), inset, plain }),
+            Err(wrong) => {
+                let mut at = place(span);
+                at.column += inset.map_or(0, |inset| inset + wrong.at);
+                self.faults.add(at, wrong.message, wrong.write);
+                Kind::Broken
+            }
+        }
+    }
+
+    fn list(&mut self, depth: usize) -> Option<Kind> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Some(Kind::List(items)),
+                (event, span) if event.is_node() => items.push(self.node(event, &span, depth + 1)?),
+                _ => {}
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Option<Kind> {
+        let (mut entries, mut merged) = (Vec::new(), Vec::new());
+        let mut places: HashMap<String, Place> = HashMap::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            if !event.is_node() {
+                continue;
+            }
+            let (key, plain) = match &event {
+                Event::Scalar(key, style, ..) => (Some(key.clone().into_owned()), *style == ScalarStyle::Plain),
+                _ => (None, false),
+            };
+            let key_place = place(&span);
+            if key.is_none() {
+                self.faults.add(key_place, "a key has to be a text", "write `key: value`; quote a text that begins with `[`, `{` or `*`");
+                self.node(event, &span, depth + 1)?;
+            }
+            let mut value = self.following(depth)?;
+            if value.is_null() {
+                // It stands nowhere.
+                value.place = key_place;
+            }
+            match key {
+                Some(key) if plain && key == "<<" => merged.push(Entry { key, place: key_place, value }),
+                Some(key) => match places.get(&key) {
+                    Some(first) => {
+                        let message = format!("{} stands here a second time, first in line {}", quoted(&key), first.line);
+                        self.faults.add(key_place, message, "keep one of the two");
+                    }
+                    None => {
+                        places.insert(key.clone(), key_place);
+                        entries.push(Entry { key, place: key_place, value });
+                    }
+                },
+                None => {}
+            }
+        }
+        for merge in merged {
+            self.merge(merge, &mut entries, &mut places);
+        }
+        Some(Kind::Map(entries))
+    }
+
+    /// The next node.
+    fn following(&mut self, depth: usize) -> Option<Node> {
+        loop {
+            let (event, span) = self.next()?;
+            if event.is_node() {
+                return self.node(event, &span, depth + 1);
+            }
+        }
+    }
+
+    /// `<<: *defaults`: what is not written in the map itself comes from another; of several, from the first that has it.
+    fn merge(&mut self, merge: Entry, entries: &mut Vec<Entry>, places: &mut HashMap<String, Place>) {
+        let maps = match merge.value.kind {
+            Kind::List(items) => items,
+            _ => vec![merge.value],
+        };
+        for map in maps {
+            match map.kind {
+                Kind::Map(others) => {
+                    for other in others {
+                        if !places.contains_key(&other.key) {
+                            places.insert(other.key.clone(), other.place);
+                            entries.push(other);
+                        }
+                    }
+                }
+                Kind::Broken => {}
+                _ => self.faults.add(merge.place, "`<<` takes in maps alone", "write `<<: *anchor`, and `&anchor` at a map that stands before"),
+            }
+        }
+    }
+
+    fn alias(&mut self, id: usize, place: Place) -> Option<Node> {
+        let Some((node, size)) = self.anchors.get(&id) else {
+            self.faults.add(place, "this alias stands in what it means", "an alias means what stands before it");
+            return Some(Node { place, kind: Kind::Broken });
+        };
+        self.copies += size;
+        if self.copies > MAX_COPIES {
+            self.faults.add(place, "aliases make too much of the inventory", "ranges like `a[01:20]` describe many hosts in one entry");
+            return None;
+        }
+        let mut kind = node.kind.clone();
+        if let Kind::Scalar(scalar) = &mut kind {
+            scalar.inset = None;
+        }
+        Some(Node { place, kind })
+    }
+}
+
+fn place(span: &Span) -> Place {
+    Place { line: span.start.line().max(1), column: span.start.col() + 1 }
+}
