@@ -10,11 +10,15 @@
 //! in the manifest on each host.
 
 pub mod apply;
+pub mod binary;
 pub mod blob;
+pub mod desired;
 pub mod facts;
 pub mod item;
 pub mod manifest;
 pub mod phase;
 pub mod plan;
+pub mod preflight;
 pub mod probe;
 pub mod shell;
+pub mod templates;
