@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use inventory::{Host, Inventory, Role};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::blob::Blob;
 use crate::item::{Access, Content, Desired, Item, Sum};
@@ -210,57 +210,79 @@ struct Render<'a> {
 type Units = Vec<(Phase, Item)>;
 
 impl Render<'_> {
-    fn master(&self, certificate: &str, add: &mut impl FnMut(Item), units: &mut Units) -> Result<(), TemplateError> {
+    fn master(
+        &self,
+        certificate: &str,
+        add: &mut impl FnMut(Item),
+        units: &mut Units,
+    ) -> Result<(), TemplateError> {
         let (inventory, host) = (self.inventory, self.host);
         let state = format!("{VAR}/master");
         add(Item::Dir { path: state.clone(), access: Access::of(USER, USER, 0o700), data: true });
         let paths: std::collections::BTreeSet<&String> =
             inventory.hosts.iter().filter(|host| host.is_agent()).flat_map(|host| &host.host_paths).collect();
-        let config = self.render("master.yaml", &json!({
-            "cluster": inventory.cluster.name,
-            "name": host.name,
-            "listen": format!("{}:{}", any_address(host), inventory.cluster.port),
-            "advertise": authority(host.cluster_address(), inventory.cluster.port),
-            "state": state,
-            "task_user": inventory.cluster.task_user,
-            "host_paths": paths,
-            "ca": CA,
-            "leaf": Daemon::Master.leaf(),
-            "unreachable": seconds(inventory.cluster.timeouts.unreachable),
-            "reregistration": seconds(inventory.cluster.timeouts.reregistration),
-        }))?;
+        let config = self.render(
+            "master.yaml",
+            &json!({
+                "cluster": inventory.cluster.name,
+                "name": host.name,
+                "listen": format!("{}:{}", any_address(host), inventory.cluster.port),
+                "advertise": authority(host.cluster_address(), inventory.cluster.port),
+                "state": state,
+                "task_user": inventory.cluster.task_user,
+                "host_paths": paths,
+                "ca": CA,
+                "leaf": Daemon::Master.leaf(),
+                "unreachable": seconds(inventory.cluster.timeouts.unreachable),
+                "reregistration": seconds(inventory.cluster.timeouts.reregistration),
+            }),
+        )?;
         let path = format!("{ETC}/master.yaml");
         add(text(&path, 0o644, &config));
-        self.unit(MASTER_UNIT, &path, Some(&[&config, certificate]), &json!({"user": USER, "state": state}), add)
-            .map(|inputs| units.push((Phase::Masters, unit(MASTER_UNIT, inputs))))
+        self.unit(
+            MASTER_UNIT,
+            &path,
+            Some(&[&config, certificate]),
+            &json!({"user": USER, "state": state}),
+            add,
+        )
+        .map(|inputs| units.push((Phase::Masters, unit(MASTER_UNIT, inputs))))
     }
 
-    fn agent(&self, certificate: &str, add: &mut impl FnMut(Item), units: &mut Units) -> Result<(), TemplateError> {
+    fn agent(
+        &self,
+        certificate: &str,
+        add: &mut impl FnMut(Item),
+        units: &mut Units,
+    ) -> Result<(), TemplateError> {
         let (inventory, host) = (self.inventory, self.host);
         let work_dir = format!("{VAR}/agent");
         add(Item::Dir { path: work_dir.clone(), access: Access::root(0o711), data: true });
         let address = host.cluster_address().to_string();
         let role = if host.roles.contains(&Role::PublicAgent) { "slave_public" } else { "*" };
-        let config = self.render("agent.yaml", &json!({
-            "cluster": inventory.cluster.name,
-            "name": host.name,
-            "hostname": host.hostname.as_ref().unwrap_or(&address),
-            "address": address,
-            "port": inventory.cluster.agent_port,
-            "masters": masters(inventory),
-            "work_dir": work_dir,
-            "task_user": host.task_user.as_ref().unwrap_or(&inventory.cluster.task_user),
-            "role": role,
-            "resources": host.resources.as_ref().map(ToString::to_string).unwrap_or_default(),
-            "attributes": host.attributes.to_string(),
-            "region": host.region.clone().unwrap_or_default(),
-            "zone": host.zone.clone().unwrap_or_default(),
-            "group": format!("system.slice/{TASKS_UNIT}"),
-            "file_roots": host.file_roots,
-            "host_paths": host.host_paths,
-            "ca": CA,
-            "leaf": Daemon::Agent.leaf(),
-        }))?;
+        let config = self.render(
+            "agent.yaml",
+            &json!({
+                "cluster": inventory.cluster.name,
+                "name": host.name,
+                "hostname": host.hostname.as_ref().unwrap_or(&address),
+                "address": address,
+                "port": inventory.cluster.agent_port,
+                "masters": masters(inventory),
+                "work_dir": work_dir,
+                "task_user": host.task_user.as_ref().unwrap_or(&inventory.cluster.task_user),
+                "role": role,
+                "resources": host.resources.as_ref().map(ToString::to_string).unwrap_or_default(),
+                "attributes": host.attributes.to_string(),
+                "region": host.region.clone().unwrap_or_default(),
+                "zone": host.zone.clone().unwrap_or_default(),
+                "group": format!("system.slice/{TASKS_UNIT}"),
+                "file_roots": host.file_roots,
+                "host_paths": host.host_paths,
+                "ca": CA,
+                "leaf": Daemon::Agent.leaf(),
+            }),
+        )?;
         let path = format!("{ETC}/agent.yaml");
         add(text(&path, 0o644, &config));
         let more = json!({"tasks_unit": TASKS_UNIT});
@@ -300,7 +322,6 @@ impl Render<'_> {
     }
 
     fn render(&self, name: &str, values: &Value) -> Result<String, TemplateError> {
-        let values: &Map<String, Value> = values.as_object().unwrap_or(const { &Map::new() });
         self.material.templates.render(name, values)
     }
 }
@@ -311,7 +332,8 @@ fn unit(name: &str, inputs: Option<Sum>) -> Item {
 
 /// All addresses of the host; those of IPv6 only where one is used, since a host may be without.
 fn any_address(host: &Host) -> &'static str {
-    let v4 = |address: &inventory::Address| matches!(address, inventory::Address::Ip(std::net::IpAddr::V4(_)));
+    let v4 =
+        |address: &inventory::Address| matches!(address, inventory::Address::Ip(std::net::IpAddr::V4(_)));
     if v4(&host.address) && v4(host.cluster_address()) { "0.0.0.0" } else { "[::]" }
 }
 

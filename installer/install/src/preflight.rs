@@ -135,7 +135,10 @@ fn platform(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
             Some(has) if has >= (*major, *minor) => {}
             Some((has_major, has_minor)) => found.error(
                 "glibc",
-                format!("it has glibc {has_major}.{has_minor} ({}), and this clusterctl needs {major}.{minor}", system.os),
+                format!(
+                    "it has glibc {has_major}.{has_minor} ({}), and this clusterctl needs {major}.{minor}",
+                    system.os
+                ),
                 "install with a release build, which runs from glibc 2.28 on (Debian 10, RHEL 8)",
             ),
             None => found.error(
@@ -195,7 +198,12 @@ fn space(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
         if disk.free < needed {
             found.error(
                 "space",
-                format!("{path} has {} MiB left on {}, and needs {}", disk.free >> 10, disk.mount, needed >> 10),
+                format!(
+                    "{path} has {} MiB left on {}, and needs {}",
+                    disk.free >> 10,
+                    disk.mount,
+                    needed >> 10
+                ),
                 format!("free some space: `du -xh {} | sort -h | tail`", disk.mount),
             );
         }
@@ -210,7 +218,11 @@ fn space(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
         );
     }
     if (1..MEMORY).contains(&facts.system.memory) {
-        found.warning("memory", format!("it has only {} MiB", facts.system.memory >> 10), "give it 512 MiB or more");
+        found.warning(
+            "memory",
+            format!("it has only {} MiB", facts.system.memory >> 10),
+            "give it 512 MiB or more",
+        );
     }
 }
 
@@ -232,7 +244,11 @@ fn clock(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings
     // Certificates are made with this machine's clock, from an hour before.
     let own = facts.system.clock_ahead;
     if own < -3000.0 {
-        found.error("clock", what(own, "this machine's"), "set both clocks: certificates made now would not be valid there yet");
+        found.error(
+            "clock",
+            what(own, "this machine's"),
+            "set both clocks: certificates made now would not be valid there yet",
+        );
     } else if middle.abs() > CLOCK.1 && checked.inventory.hosts.first() == Some(host) {
         found.warning("clock", what(own, "this machine's"), "look at the clock of this machine");
     }
@@ -280,7 +296,9 @@ fn ports(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings
             found.error(
                 "ports",
                 format!("something else listens on port {port}"),
-                format!("find it there with `ss -ltnp 'sport = :{port}'`, or choose another port under `cluster:`"),
+                format!(
+                    "find it there with `ss -ltnp 'sport = :{port}'`, or choose another port under `cluster:`"
+                ),
             );
         }
     }
@@ -293,10 +311,15 @@ fn reach(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
             Reach::Open | Reach::Refused => {}
             Reach::Unknown => untried = true,
             Reach::None => {
-                let to = checked.inventory.hosts.iter().find(|host| host.cluster_address().to_string() == *address);
-                let to = to.map_or_else(|| address.clone(), |host| {
-                    format!("{} ({})", host.name, authority(host.cluster_address(), *port))
-                });
+                let to = checked
+                    .inventory
+                    .hosts
+                    .iter()
+                    .find(|host| host.cluster_address().to_string() == *address);
+                let to = to.map_or_else(
+                    || address.clone(),
+                    |host| format!("{} ({})", host.name, authority(host.cluster_address(), *port)),
+                );
                 found.error(
                     "network",
                     format!("it cannot reach {to}"),

@@ -38,7 +38,8 @@ impl Templates {
         // What is written is no HTML.
         tera.autoescape_on(Vec::<&'static str>::new());
         tera.register_filter("quoted", quoted);
-        tera.add_raw_templates(TEMPLATES).map_err(|source| TemplateError { name: "all".to_owned(), source })?;
+        tera.add_raw_templates(TEMPLATES)
+            .map_err(|source| TemplateError { name: "all".to_owned(), source })?;
         Ok(Self(tera))
     }
 

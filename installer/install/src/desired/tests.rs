@@ -43,7 +43,9 @@ fn shown(desired: &Desired) -> String {
                 writeln!(text, "==== {phase}: {path} ({access})\n{}", content.trim_end())
             }
             Item::File { path, access, .. } => writeln!(text, "==== {phase}: {path} ({access}), not shown"),
-            Item::Dir { path, access, data } => writeln!(text, "==== {phase}: {path}/ ({access}), data: {data}"),
+            Item::Dir { path, access, data } => {
+                writeln!(text, "==== {phase}: {path}/ ({access}), data: {data}")
+            }
             Item::Link { path, target } => writeln!(text, "==== {phase}: {path} -> {target}"),
             Item::Unit { name, inputs } => {
                 writeln!(text, "==== {phase}: start {name} with {}", inputs.as_ref().map_or("-", Sum::short))

@@ -70,9 +70,15 @@ fn each_fault_is_found_and_has_a_remedy() {
         (|f| f.system.cgroups.controllers.clear(), "Warning a2: cgroups"),
         (|f| f.system.selinux = true, "Warning a2: selinux"),
         (|f| _ = f.system.lacks.insert("flock".into()), "Error a2: tools: these programs are missing: flock"),
-        (|f| f.disks.get_mut(OPT).unwrap().free = 1000, "Error a2: space: /opt/clusterctl has 0 MiB left on /"),
+        (
+            |f| f.disks.get_mut(OPT).unwrap().free = 1000,
+            "Error a2: space: /opt/clusterctl has 0 MiB left on /",
+        ),
         (|f| f.disks.get_mut(VAR).unwrap().free = 1000, "Error a2: space: /var/lib/clusterctl"),
-        (|f| f.disks.get_mut(OPT).unwrap().options = "rw,noexec".into(), "Error a2: space: / is mounted noexec"),
+        (
+            |f| f.disks.get_mut(OPT).unwrap().options = "rw,noexec".into(),
+            "Error a2: space: / is mounted noexec",
+        ),
         (|f| f.system.memory = 100 << 10, "Warning a2: memory: it has only 100 MiB"),
         (|f| f.system.clock_ahead = 40.0, "Error a2: clock: its clock is 40.0 s ahead of the other hosts'"),
         (|f| f.system.clock_ahead = -3.0, "Warning a2: clock: its clock is 3.0 s behind the other hosts'"),
