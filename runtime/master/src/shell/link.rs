@@ -8,13 +8,14 @@ use api::link::{
     LinkError, MAX_MESSAGE_BYTES, health_from_wire, info_from_wire, info_to_wire, resources_from_wire,
     status_from_wire,
 };
+use identity::{Identity, PeerRole};
 use scheduler::{AgentId, FrameworkId, Host};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Master;
+use super::{Agents, Master};
 use super::run::Post;
 use crate::core::{AgentFacts, FromAgent, Input, Registration, Report, ToAgent};
 
@@ -43,24 +44,35 @@ impl link_server::Link for LinkService {
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (sender, receiver) = mpsc::channel(self.0.options().agent_queue);
-        tokio::spawn(serve(self.0.clone(), request.into_inner(), sender));
+        let peer = request.extensions().get::<Identity>().cloned();
+        tokio::spawn(serve(self.0.clone(), request.into_inner(), peer, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 /// Hears one agent until its connection is over.
-async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender: Out) {
-    let registration = match first(&mut stream, master.options().register_within).await {
-        Ok(Some(registration)) => registration,
-        Ok(None) => return,
-        Err(Refusal { message, last }) => {
-            tracing::warn!("refused an agent: {message}");
-            let refused = to_wire(master.epoch(), master.id(), ToAgent::Refused { message, last });
-            // It may have hung up already.
-            let _ = sender.try_send(Ok(refused));
-            return;
+async fn serve(
+    master: Master,
+    mut stream: Streaming<wire::AgentMessage>,
+    peer: Option<Identity>,
+    sender: Out,
+) {
+    let agents = master.options().agents.clone();
+    let first = match first(&mut stream, master.options().register_within).await {
+        Ok(Some(registration)) => {
+            admit(&agents, peer.as_ref(), &registration.facts.name).map(|()| registration)
         }
+        Ok(None) => return,
+        Err(refusal) => Err(refusal),
     };
+    let registration = match first {
+        Ok(registration) => registration,
+        Err(refusal) => return refuse(&master, &sender, refusal),
+    };
+    let name = registration.facts.name.clone();
+    let mut revoked = std::pin::pin!(revoked(agents, name));
+    // To have the last word, in case.
+    let last_word = sender.downgrade();
     let connection = master.number();
     let (end, mut ended) = oneshot::channel();
     if master.posts().send(Post::Agent { connection, registration, sender, end }).await.is_err() {
@@ -69,6 +81,14 @@ async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender
     loop {
         let message = tokio::select! {
             _ = &mut ended => return,
+            refusal = &mut revoked => {
+                if let Some(sender) = last_word.upgrade() {
+                    refuse(&master, &sender, refusal);
+                }
+                // Sends nothing more, which ends the stream. A master that is gone need not be told.
+                let _ = master.posts().send(Post::Input(Input::AgentDisconnected { connection })).await;
+                return;
+            }
             message = stream.message() => message,
         };
         let (input, over) = match message {
@@ -89,9 +109,50 @@ async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender
     }
 }
 
+#[derive(Debug)]
 struct Refusal {
     message: String,
     last: bool,
+}
+
+fn refuse(master: &Master, sender: &Out, refusal: Refusal) {
+    let Refusal { message, last } = refusal;
+    tracing::warn!("refused an agent: {message}");
+    let refused = to_wire(master.epoch(), master.id(), ToAgent::Refused { message, last });
+    // It may have hung up already.
+    let _ = sender.try_send(Ok(refused));
+}
+
+/// Whether an agent by this name may register: it has a certificate by that name, and is admitted.
+fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<(), Refusal> {
+    let Agents::Admitted(admitted) = agents else { return Ok(()) };
+    let refuse = |message: String, last| Err(Refusal { message, last });
+    match peer {
+        None => refuse("an agent has to show its certificate".to_owned(), true),
+        Some(peer) if peer.role() != PeerRole::Agent => {
+            refuse(format!("the certificate {peer} is no agent's"), true)
+        }
+        Some(peer) if peer.name() != name => {
+            refuse(format!("the certificate is for agent {:?}, and the registration for {name:?}", peer.name()), true)
+        }
+        // An admission may come at any time.
+        Some(_) if !admitted.borrow().contains(name) => refuse(not_admitted(name), false),
+        Some(_) => Ok(()),
+    }
+}
+
+fn not_admitted(name: &str) -> String {
+    format!("agent {name:?} is not admitted to this cluster; an administrator's `clusterctl install` admits it")
+}
+
+/// Waits until the admission is taken back; for ever, where none is needed.
+async fn revoked(agents: Agents, name: String) -> Refusal {
+    let Agents::Admitted(mut admitted) = agents else { return std::future::pending().await };
+    if admitted.wait_for(|admitted| !admitted.contains(&name)).await.is_err() {
+        // Nobody changes it any more: the reign ends, and the connection with it.
+        return std::future::pending().await;
+    }
+    Refusal { message: not_admitted(&name), last: false }
 }
 
 impl From<LinkError> for Refusal {
@@ -210,4 +271,50 @@ pub(super) fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::Maste
         ToAgent::Ping => Body::Ping(wire::Ping {}),
     };
     wire::MasterMessage { epoch, body: Some(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::sync::watch;
+
+    use super::*;
+
+    fn id(role: PeerRole, name: &str) -> Identity {
+        Identity::new("prod", role, name).unwrap()
+    }
+
+    #[test]
+    fn only_an_admitted_agent_by_the_name_of_its_certificate_registers() {
+        let (_admissions, admitted) = watch::channel(Arc::new(BTreeSet::from(["a1".to_owned()])));
+        let agents = Agents::Admitted(admitted);
+        let a1 = id(PeerRole::Agent, "a1");
+        assert!(admit(&agents, Some(&a1), "a1").is_ok());
+        assert!(admit(&Agents::Anybody, None, "x").is_ok());
+        for (peer, name, last) in [
+            (None, "a1", true),
+            (Some(id(PeerRole::Master, "a1")), "a1", true),
+            (Some(id(PeerRole::Admin, "a1")), "a1", true),
+            (Some(a1.clone()), "a2", true),
+            (Some(id(PeerRole::Agent, "a2")), "a1", true),
+            (Some(id(PeerRole::Agent, "a2")), "a2", false),
+        ] {
+            let refusal = admit(&agents, peer.as_ref(), name).unwrap_err();
+            assert_eq!(refusal.last, last, "{peer:?} {name} {refusal:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_admission_is_heard_and_others_are_not() {
+        let set = |names: &[&str]| Arc::new(names.iter().map(ToString::to_string).collect::<BTreeSet<_>>());
+        let (admissions, admitted) = watch::channel(set(&["a1", "a2"]));
+        let mut one = tokio::spawn(revoked(Agents::Admitted(admitted.clone()), "a1".to_owned()));
+        let two = tokio::spawn(revoked(Agents::Admitted(admitted), "a2".to_owned()));
+        admissions.send_replace(set(&["a2"]));
+        let refusal = (&mut one).await.unwrap();
+        assert!(!refusal.last && refusal.message.contains("a1"));
+        assert!(!two.is_finished());
+        two.abort();
+    }
 }
