@@ -1,5 +1,6 @@
 //! The agent link's server.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,17 +61,16 @@ async fn serve(
     let agents = master.options().agents.clone();
     let first = match first(&mut stream, master.options().register_within).await {
         Ok(Some(registration)) => {
-            admit(&agents, peer.as_ref(), &registration.facts.name).map(|()| registration)
+            admit(&agents, peer.as_ref(), &registration.facts.name).map(|admission| (registration, admission))
         }
         Ok(None) => return,
         Err(refusal) => Err(refusal),
     };
-    let registration = match first {
-        Ok(registration) => registration,
+    let (registration, mut admission) = match first {
+        Ok(admitted) => admitted,
         Err(refusal) => return refuse(&master, &sender, refusal),
     };
     let name = registration.facts.name.clone();
-    let mut revoked = std::pin::pin!(revoked(agents, name));
     // To have the last word, in case.
     let last_word = sender.downgrade();
     let connection = master.number();
@@ -81,8 +81,10 @@ async fn serve(
     loop {
         let message = tokio::select! {
             _ = &mut ended => return,
-            refusal = &mut revoked => {
-                if let Some(sender) = last_word.upgrade() {
+            () = &mut admission => {
+                // With the end of a reign ends what is known of admissions; that is no refusal.
+                let refusal = admit(&agents, peer.as_ref(), &name).err();
+                if let (Some(sender), Some(refusal)) = (last_word.upgrade(), refusal) {
                     refuse(&master, &sender, refusal);
                 }
                 // Sends nothing more, which ends the stream. A master that is gone need not be told.
@@ -123,9 +125,12 @@ fn refuse(master: &Master, sender: &Out, refusal: Refusal) {
     let _ = sender.try_send(Ok(refused));
 }
 
+/// Ends with an agent's admission.
+type Admission = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Whether an agent by this name may register: it has a certificate by that name, and is admitted.
-fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<(), Refusal> {
-    let Agents::Admitted(admitted) = agents else { return Ok(()) };
+fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<Admission, Refusal> {
+    let Agents::Admitted(admissions) = agents else { return Ok(Box::pin(std::future::pending())) };
     let refuse = |message: String, last| Err(Refusal { message, last });
     match peer {
         None => refuse("an agent has to show its certificate".to_owned(), true),
@@ -136,23 +141,12 @@ fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<(), Ref
             refuse(format!("the certificate is for agent {:?}, and the registration for {name:?}", peer.name()), true)
         }
         // An admission may come at any time.
-        Some(_) if !admitted.borrow().contains(name) => refuse(not_admitted(name), false),
-        Some(_) => Ok(()),
+        Some(_) => admissions.admission(name).map_or_else(|| refuse(not_admitted(name), false), Ok),
     }
 }
 
 fn not_admitted(name: &str) -> String {
     format!("agent {name:?} is not admitted to this cluster; an administrator's `clusterctl install` admits it")
-}
-
-/// Waits until the admission is taken back; for ever, where none is needed.
-async fn revoked(agents: Agents, name: String) -> Refusal {
-    let Agents::Admitted(mut admitted) = agents else { return std::future::pending().await };
-    if admitted.wait_for(|admitted| !admitted.contains(&name)).await.is_err() {
-        // Nobody changes it any more: the reign ends, and the connection with it.
-        return std::future::pending().await;
-    }
-    Refusal { message: not_admitted(&name), last: false }
 }
 
 impl From<LinkError> for Refusal {
@@ -275,11 +269,19 @@ pub(super) fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::Maste
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use tokio::sync::watch;
-
+    use super::super::Admissions;
     use super::*;
+
+    /// Admits one.
+    #[derive(Debug)]
+    struct Only(&'static str);
+
+    impl Admissions for Only {
+        fn admission(&self, name: &str) -> Option<Admission> {
+            let one: Admission = Box::pin(std::future::ready(()));
+            (name == self.0).then_some(one)
+        }
+    }
 
     fn id(role: PeerRole, name: &str) -> Identity {
         Identity::new("prod", role, name).unwrap()
@@ -287,8 +289,7 @@ mod tests {
 
     #[test]
     fn only_an_admitted_agent_by_the_name_of_its_certificate_registers() {
-        let (_admissions, admitted) = watch::channel(Arc::new(BTreeSet::from(["a1".to_owned()])));
-        let agents = Agents::Admitted(admitted);
+        let agents = Agents::Admitted(Arc::new(Only("a1")));
         let a1 = id(PeerRole::Agent, "a1");
         assert!(admit(&agents, Some(&a1), "a1").is_ok());
         assert!(admit(&Agents::Anybody, None, "x").is_ok());
@@ -300,21 +301,8 @@ mod tests {
             (Some(id(PeerRole::Agent, "a2")), "a1", true),
             (Some(id(PeerRole::Agent, "a2")), "a2", false),
         ] {
-            let refusal = admit(&agents, peer.as_ref(), name).unwrap_err();
+            let Err(refusal) = admit(&agents, peer.as_ref(), name) else { panic!("{peer:?} {name}") };
             assert_eq!(refusal.last, last, "{peer:?} {name} {refusal:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn the_end_of_an_admission_is_heard_and_others_are_not() {
-        let set = |names: &[&str]| Arc::new(names.iter().map(ToString::to_string).collect::<BTreeSet<_>>());
-        let (admissions, admitted) = watch::channel(set(&["a1", "a2"]));
-        let mut one = tokio::spawn(revoked(Agents::Admitted(admitted.clone()), "a1".to_owned()));
-        let two = tokio::spawn(revoked(Agents::Admitted(admitted), "a2".to_owned()));
-        admissions.send_replace(set(&["a2"]));
-        let refusal = (&mut one).await.unwrap();
-        assert!(!refusal.last && refusal.message.contains("a1"));
-        assert!(!two.is_finished());
-        two.abort();
     }
 }

@@ -6,8 +6,8 @@ mod link;
 mod run;
 mod table;
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -84,7 +84,14 @@ pub enum Agents {
     /// Whoever can reach this master, in the clear: a cluster of one machine.
     Anybody,
     /// Who has a certificate by the name it registers with, as long as it is admitted; and its files are read over TLS.
-    Admitted(watch::Receiver<Arc<BTreeSet<String>>>),
+    Admitted(Arc<dyn Admissions>),
+}
+
+/// Tells which agents are admitted.
+pub trait Admissions: fmt::Debug + Send + Sync {
+    /// The admission of the agent of this name: ends when it is taken back, also when another is given at once. Nothing for an
+    /// agent that has none.
+    fn admission(&self, name: &str) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 }
 
 /// A running master, for those who read, subscribe and connect. Cheap to clone.
