@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access::Clock;
 use api::marathon::ApiError;
 use api::server::guard;
 use axum::body::Body;
@@ -39,8 +40,8 @@ pub(crate) struct Door {
     rooms: watch::Receiver<Option<Rooms>>,
     artifacts: Router,
     leader: Option<HeaderValue>,
-    /// Whether everybody has to say who it is.
-    login: bool,
+    /// Where everybody has to say who it is: what tells whether that holds yet.
+    login: Option<Clock>,
 }
 
 impl Door {
@@ -48,13 +49,13 @@ impl Door {
         rooms: watch::Receiver<Option<Rooms>>,
         artifacts: Router,
         leader: Option<HeaderValue>,
-        login: bool,
+        login: Option<Clock>,
     ) -> Self {
         Self { rooms, artifacts, leader, login }
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        let checked = if self.login {
+        let checked = if self.login.is_some() {
             guard::check_secure(request.uri(), request.headers())
         } else {
             guard::check(request.uri(), request.headers(), &[])
@@ -69,8 +70,8 @@ impl Door {
             Err(response) => return *response,
         };
         // On the path that the room will see, and before anything of the body is read.
-        if self.login
-            && let Err(refused) = self.let_in(room, &mut request).await
+        if let Some(clock) = &self.login
+            && let Err(refused) = self.let_in(room, &mut request, clock).await
         {
             return *refused;
         }
@@ -97,7 +98,12 @@ impl Door {
     }
 
     /// Whether the caller may do this; who it is goes with the request from here on.
-    async fn let_in(&self, room: Room, request: &mut Request<Body>) -> Result<(), Box<Response<Body>>> {
+    async fn let_in(
+        &self,
+        room: Room,
+        request: &mut Request<Body>,
+        clock: &Clock,
+    ) -> Result<(), Box<Response<Body>>> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let rooms = self.rooms.borrow().clone();
         let rooms = match rooms {
@@ -108,8 +114,7 @@ impl Door {
         };
         let Some(access) = rooms.and_then(|rooms| rooms.access) else { return Err(Box::new(no_leader())) };
         let peer = request.extensions().get::<Identity>().cloned();
-        let now = access::system_now();
-        match access.enter(&method, &path, request.headers(), peer.as_ref(), now).await {
+        match access.enter(&method, &path, request.headers(), peer.as_ref(), clock.now()).await {
             Ok(caller) => {
                 request.extensions_mut().insert(caller);
                 Ok(())

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::Access;
+use access::{Access, Clock};
 use api::server::{Entry, serve};
 use axum::Router;
 use axum::http::HeaderValue;
@@ -47,6 +47,8 @@ pub struct Options {
     /// This master's certificate. With it everybody logs in, and agents are admitted; without it nobody does, and it listens on
     /// loopback alone.
     pub tls: Option<Tls>,
+    /// By which is told whether a token still holds.
+    pub clock: Clock,
     /// Of the master.
     pub master: master::Options,
     /// Of the services framework.
@@ -71,6 +73,7 @@ impl Options {
             services: services::Options::new(&advertised),
             advertised,
             tls: None,
+            clock: Clock::default(),
         }
     }
 
@@ -180,9 +183,10 @@ impl Reign {
         let (access, access_ended) = match &options.tls {
             None => (None, None),
             Some(tls) => {
-                let options = access::Options::new(tls.own().cluster());
+                let mut with = access::Options::new(tls.own().cluster());
+                with.clock = options.clock.clone();
                 let (access, ended) =
-                    Access::start(options, Arc::clone(&store), leadership.clone(), &snapshot)?;
+                    Access::start(with, Arc::clone(&store), leadership.clone(), &snapshot)?;
                 (Some(access), Some(ended))
             }
         };
@@ -338,7 +342,7 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let leader = HeaderValue::from_str(&format!("{scheme}://{}", options.advertised)).ok();
-        let door = Door::new(seen.clone(), artifacts, leader, options.tls.is_some());
+        let door = Door::new(seen.clone(), artifacts, leader, options.tls.as_ref().map(|_| options.clock.clone()));
         let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }

@@ -50,15 +50,11 @@ pub fn room(path: &str) -> (Room, String) {
     let room = match path.as_str() {
         "/ping" => Room::Services,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
-        path if access::PREFIXES.iter().any(|prefix| is_below(path, prefix)) => Room::Access,
+        path if access::serves(path) => Room::Access,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
         _ => Room::Master,
     };
     (room, path)
-}
-
-fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What Marathon has beside its interface proper.
