@@ -9,6 +9,7 @@ use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
+use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
@@ -46,8 +47,13 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a one-machine cluster in the foreground; no root needed
     Up(UpArgs),
+    /// Run the daemon of a node that leads
+    Master(MasterArgs),
     /// Run the daemon of a node that runs tasks
     Agent(AgentArgs),
+    /// Hold the control group of all tasks of a node
+    #[command(hide = true)]
+    Hold,
     /// Run services: list, show, create, update, edit, scale, restart, roll back, read logs, wait, remove
     Service(ServiceArgs),
     /// Run services that belong together: list, show, create, update, scale, roll back, wait, remove

@@ -9,6 +9,7 @@ mod commands;
 mod confirm;
 mod connect;
 mod context;
+mod daemon;
 mod definition;
 mod diff;
 mod editor;

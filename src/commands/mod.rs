@@ -9,6 +9,8 @@ pub(crate) mod agent;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
+pub(crate) mod hold;
+pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod service;
 pub(crate) mod task;
@@ -19,6 +21,8 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
     match command {
         Command::Up(args) => up::run(ui, args),
         Command::Agent(args) => agent::run(args),
+        Command::Master(args) => master::run(args),
+        Command::Hold => hold::run(),
         Command::Service(args) => service::run(ui, args),
         Command::Group(args) => group::run(ui, args),
         Command::Task(args) => task::run(ui, args),

@@ -2,12 +2,14 @@
 //! hierarchy that limits, counts, freezes or (systemd's) owns processes.
 
 mod group;
+mod hold;
 mod kernel;
 mod layout;
 mod plan;
 mod usage;
 
 pub use group::{Group, KillError};
+pub use hold::make_room;
 pub use kernel::{Kernel, Linux};
 pub use layout::{Hierarchy, Kind, Layout, Mode};
 pub use plan::{Limits, Plan, Setting, plan};

@@ -38,6 +38,7 @@ use std::time::Duration;
 use axum::Router;
 use scheduler::Resources;
 use scheduler::attributes::Attributes;
+use tls::Tls;
 use tokio::sync::oneshot;
 
 pub use fetching::{Attach, Fetcher, NothingToFetch, NothingToShow};
@@ -54,7 +55,8 @@ use crate::record::RecordError;
 pub struct Options {
     /// Where sandboxes and the agent's own state are. Tasks' users must be able to reach it.
     pub work_dir: PathBuf,
-    /// The masters, like `http://127.0.0.1:5050`; they are dialled in turn until one admits this agent.
+    /// The masters, like `https://m1:5050`, or `http://127.0.0.1:5050` without [`Options::tls`]; they are dialled in turn until
+    /// one admits this agent.
     pub masters: Vec<String>,
     /// For people.
     pub name: String,
@@ -87,6 +89,20 @@ pub struct Options {
     pub host_paths: Vec<PathBuf>,
     /// Whether SIGTERM and SIGINT end the agent; its tasks stay.
     pub signals: bool,
+    /// The agent's certificate. With it masters are spoken to by TLS alone, and files are for masters alone; without it, both are in
+    /// the clear, and nothing of it leaves loopback.
+    pub tls: Option<Tls>,
+    /// How often the loop says that it turns, and to whom.
+    pub alive: Option<Alive>,
+}
+
+/// To be told, by the loop itself, that it turns.
+#[derive(Clone, Copy, Debug)]
+pub struct Alive {
+    /// So often, or later when the loop has more to do.
+    pub every: Duration,
+    /// Called there: it must not wait.
+    pub tell: fn(),
 }
 
 impl Options {
@@ -111,6 +127,8 @@ impl Options {
             pids: 8192,
             host_paths: Vec::new(),
             signals: true,
+            tls: None,
+            alive: None,
         }
     }
 }
@@ -176,6 +194,26 @@ pub enum DaemonError {
         #[source]
         source: tonic::transport::Error,
     },
+    /// A master is to be spoken to in the wrong way.
+    #[error(
+        "{master} cannot be dialled {}: write {scheme}://…",
+        if *scheme == "https" { "in the clear, since this agent has a certificate" } else { "over TLS, since this agent has no certificate" }
+    )]
+    Scheme {
+        /// As it was given.
+        master: String,
+        /// What it should begin with.
+        scheme: &'static str,
+    },
+    /// Without a certificate only loopback is listened on.
+    #[error("files are not shown on {address} in the clear: give the agent a certificate, or an address like 127.0.0.1")]
+    Exposed {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The certificate cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] tls::TlsError),
     /// There is nobody to dial.
     #[error("no master is named: name at least one, like http://127.0.0.1:5050")]
     NoMaster,

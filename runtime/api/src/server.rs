@@ -1,9 +1,11 @@
-//! What stands before every HTTP interface, the masters' and the agents': connections on one port, HTTP/1 and HTTP/2, with
-//! a limit for everything that a peer can make us wait for or keep; and [`guard`], which keeps web pages out.
+//! What stands before every HTTP interface, the masters' and the agents': connections on one port, HTTP/1 and HTTP/2, in the
+//! clear on loopback or over TLS, with a limit for everything that a peer can make us wait for or keep; and [`guard`], which
+//! keeps web pages out.
 
 pub mod guard;
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,9 @@ use axum::http::{Request, Response};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpListener;
+use tls::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -42,27 +46,39 @@ impl Hangup {
     }
 }
 
+/// How connections begin.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// In the clear. For loopback alone, see [`Entry::allows`].
+    Plain,
+    /// With a handshake. Whoever shows a good certificate has his identity among the extensions of his requests.
+    Tls(Acceptor),
+}
+
+impl Entry {
+    /// Whether one may listen there: beyond loopback nothing is spoken in the clear.
+    #[must_use]
+    pub fn allows(&self, address: SocketAddr) -> bool {
+        matches!(self, Self::Tls(_)) || address.ip().is_loopback()
+    }
+}
+
 /// Answers requests on at most so many connections (more wait in the kernel's queue) until `stop` says true or its sender is
 /// gone; then answers what is under way, and ends. Every request carries its peer's address
-/// (`ConnectInfo<SocketAddr>`) and its connection's [`Hangup`].
-pub async fn serve<F, A>(listener: TcpListener, most: usize, mut stop: watch::Receiver<bool>, answer: F)
-where
+/// (`ConnectInfo<SocketAddr>`), its connection's [`Hangup`], and the `identity::Identity` of a peer that showed one.
+pub async fn serve<F, A>(
+    listener: TcpListener,
+    entry: Entry,
+    most: usize,
+    mut stop: watch::Receiver<bool>,
+    answer: F,
+) where
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(most));
     let mut connections = JoinSet::new();
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(Duration::from_secs(20)))
-        .keep_alive_timeout(Duration::from_secs(20))
-        .max_concurrent_streams(256);
+    let builder = builder();
     loop {
         let permit = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -84,40 +100,102 @@ where
         };
         // A connection without it works, only later.
         let _ = stream.set_nodelay(true);
-        let answer = answer.clone();
-        let hangup = Hangup::default();
-        let within = hangup.clone();
-        let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            request.extensions_mut().insert(within.clone());
-            let answering = answer(request.map(Body::new));
-            async move { Ok::<_, Infallible>(answering.await) }
-        });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let mut stop = stop.clone();
+        let (entry, builder, answer, mut stop) =
+            (entry.clone(), builder.clone(), answer.clone(), stop.clone());
         connections.spawn(async move {
-            tokio::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => Some(ended),
-                _ = stop.wait_for(|stop| *stop) => None,
-                // Dropped with all that it has not sent.
-                () = hangup.asked() => Some(Ok(())),
-            };
-            let ended = match ended {
-                Some(ended) => ended,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::time::timeout(LAST_ANSWERS, connection).await.unwrap_or(Ok(()))
+            match entry {
+                Entry::Plain => converse(stream, peer, None, &builder, answer, stop).await,
+                Entry::Tls(acceptor) => {
+                    // Nobody who is only shaking hands is waited for at the end.
+                    let entered = tokio::select! {
+                        entered = enter(&acceptor, stream, peer) => entered,
+                        _ = stop.wait_for(|stop| *stop) => None,
+                    };
+                    if let Some((stream, identity)) = entered {
+                        converse(stream, peer, identity, &builder, answer, stop).await;
+                    }
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection");
             }
             drop(permit);
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(20)))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(256);
+    builder
+}
+
+/// The handshake. One that fails is the other end's affair; it is told to those who look for it.
+async fn enter(
+    acceptor: &Acceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+) -> Option<(impl AsyncRead + AsyncWrite + Unpin + Send + 'static, Option<identity::Identity>)> {
+    match acceptor.accept(stream).await {
+        Ok(accepted) => Some((accepted.stream, accepted.peer)),
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            tracing::info!(%peer, "not let in: {error}{}", cause.unwrap_or_default());
+            None
+        }
+    }
+}
+
+/// One connection, to its end.
+async fn converse<S, F, A>(
+    stream: S,
+    peer: SocketAddr,
+    identity: Option<identity::Identity>,
+    builder: &Builder<TokioExecutor>,
+    answer: F,
+    mut stop: watch::Receiver<bool>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Body>> + Send + 'static,
+{
+    let hangup = Hangup::default();
+    let within = hangup.clone();
+    let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(within.clone());
+        if let Some(identity) = &identity {
+            request.extensions_mut().insert(identity.clone());
+        }
+        let answering = answer(request.map(Body::new));
+        async move { Ok::<_, Infallible>(answering.await) }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        _ = stop.wait_for(|stop| *stop) => None,
+        // Dropped with all that it has not sent.
+        () = hangup.asked() => Some(Ok(())),
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(LAST_ANSWERS, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection");
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +212,7 @@ mod tests {
         let answer = |request: Request<Body>| async move {
             Response::new(Body::from(request.uri().path().to_owned()))
         };
-        (stream, stop, tokio::spawn(serve(listener, 8, stopped, answer)))
+        (stream, stop, tokio::spawn(serve(listener, Entry::Plain, 8, stopped, answer)))
     }
 
     // In these tests time stands still, and leaps to the next deadline when everyone waits.
@@ -174,7 +252,7 @@ mod tests {
             }
             Response::new(Body::from(peer.map(|peer| peer.to_string()).unwrap_or_default()))
         };
-        tokio::spawn(serve(listener, 8, stopped, answer));
+        tokio::spawn(serve(listener, Entry::Plain, 8, stopped, answer));
         stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = [0; 1024];
         let read = stream.read(&mut answer).await.unwrap();

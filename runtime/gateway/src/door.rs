@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use access::Clock;
 use api::marathon::ApiError;
 use api::server::guard;
 use axum::body::Body;
@@ -9,6 +10,7 @@ use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER
 use axum::http::{Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
+use identity::Identity;
 use tokio::sync::watch;
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -38,6 +40,8 @@ pub(crate) struct Door {
     rooms: watch::Receiver<Option<Rooms>>,
     artifacts: Router,
     leader: Option<HeaderValue>,
+    /// Where everybody has to say who it is: what tells whether that holds yet.
+    login: Option<Clock>,
 }
 
 impl Door {
@@ -45,20 +49,32 @@ impl Door {
         rooms: watch::Receiver<Option<Rooms>>,
         artifacts: Router,
         leader: Option<HeaderValue>,
+        login: Option<Clock>,
     ) -> Self {
-        Self { rooms, artifacts, leader }
+        Self { rooms, artifacts, leader, login }
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        if let Err(refusal) = guard::check(request.uri(), request.headers(), &[]) {
+        let checked = if self.login.is_some() {
+            guard::check_secure(request.uri(), request.headers())
+        } else {
+            guard::check(request.uri(), request.headers(), &[])
+        };
+        if let Err(refusal) = checked {
             return message(refusal.status, &refusal.message);
         }
         let asked = request.uri().path().to_owned();
         let (room, path) = room(&asked);
-        let request = match with_path(request, &path) {
+        let mut request = match with_path(request, &path) {
             Ok(request) => request,
             Err(response) => return *response,
         };
+        // On the path that the room will see, and before anything of the body is read.
+        if let Some(clock) = &self.login
+            && let Err(refused) = self.let_in(room, &mut request, clock).await
+        {
+            return *refused;
+        }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let mut response = match room {
             Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
@@ -81,6 +97,33 @@ impl Door {
         response
     }
 
+    /// Whether the caller may do this; who it is goes with the request from here on.
+    async fn let_in(
+        &self,
+        room: Room,
+        request: &mut Request<Body>,
+        clock: &Clock,
+    ) -> Result<(), Box<Response<Body>>> {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let rooms = self.rooms.borrow().clone();
+        let rooms = match rooms {
+            // Only the leader knows users; what is open needs none.
+            None if access::right_of(&method, &path) == Some(access::Right::Open) => return Ok(()),
+            None if room == Room::Services => self.next_reign().await,
+            rooms => rooms,
+        };
+        let Some(access) = rooms.and_then(|rooms| rooms.access) else { return Err(Box::new(no_leader())) };
+        let peer = request.extensions().get::<Identity>().cloned();
+        match access.enter(&method, &path, request.headers(), peer.as_ref(), clock.now()).await {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                Ok(())
+            }
+            Err(refusal) if room == Room::Link => Err(Box::new(refused_link(refusal))),
+            Err(refusal) => Err(Box::new(refusal.into_response())),
+        }
+    }
+
     /// What only the leader answers.
     async fn by_leader(&self, room: Room, request: Request<Body>) -> Response<Body> {
         let rooms = self.rooms.borrow().clone();
@@ -92,11 +135,7 @@ impl Door {
             None if room == Room::Services => self.next_reign().await,
             rooms => rooms,
         };
-        let Some(rooms) = rooms else {
-            let again = [(RETRY_AFTER, "1")];
-            let why = "nobody leads at the moment: this master takes the leadership as soon as its store lets it; try again";
-            return (again, message(StatusCode::SERVICE_UNAVAILABLE, why)).into_response();
-        };
+        let Some(rooms) = rooms else { return no_leader() };
         match room {
             // A stream for life, with its own way to find out that the other end is gone.
             Room::Link => rooms.link.oneshot(request).await.into_response(),
@@ -106,6 +145,10 @@ impl Door {
                 Json(figures::json(&master, &services)).into_response()
             }
             Room::Metrics | Room::Prometheus => prometheus(&rooms),
+            Room::Access => match &rooms.access {
+                Some(access) => bounded(access.router().fallback(nothing)).oneshot(request).await.into_response(),
+                None => nothing(request.uri().clone()).await,
+            },
             Room::Master | Room::Artifacts | Room::Root | Room::Ui => {
                 bounded(rooms.master.fallback(nothing)).oneshot(request).await.into_response()
             }
@@ -118,6 +161,30 @@ impl Door {
         let led = tokio::time::timeout(LEADER_WITHIN, rooms.wait_for(Option::is_some)).await;
         led.ok()?.ok()?.clone()
     }
+}
+
+fn no_leader() -> Response<Body> {
+    let again = [(RETRY_AFTER, "1")];
+    let why = "nobody leads at the moment: this master takes the leadership as soon as its store lets it; try again";
+    (again, message(StatusCode::SERVICE_UNAVAILABLE, why)).into_response()
+}
+
+/// An agent reads why in the words of its protocol: permission denied, and the message.
+fn refused_link(refusal: access::Refusal) -> Response<Body> {
+    let words = refusal.to_string();
+    let escaped: String = words
+        .bytes()
+        .map(|byte| match byte {
+            b' '..=b'~' if byte != b'%' => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect();
+    let mut response = refusal.into_response();
+    response.headers_mut().insert("grpc-status", HeaderValue::from_static("7"));
+    if let Ok(words) = HeaderValue::from_str(&escaped) {
+        response.headers_mut().insert("grpc-message", words);
+    }
+    response
 }
 
 async fn nothing(uri: Uri) -> Response<Body> {

@@ -3,16 +3,19 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::server::serve;
+use access::{Access, Clock};
+use api::server::{Entry, serve};
 use axum::Router;
 use axum::http::HeaderValue;
 use master::Master;
 use services::Services;
 use store::{Candidate, EmbeddedStore, Prefix, Store, StoreError};
 use thiserror::Error;
+use tls::Tls;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -41,6 +44,11 @@ pub struct Options {
     pub artifacts: PathBuf,
     /// `host:port` that clients and agents reach this master at.
     pub advertised: String,
+    /// This master's certificate. With it everybody logs in, and agents are admitted; without it nobody does, and it listens on
+    /// loopback alone.
+    pub tls: Option<Tls>,
+    /// By which is told whether a token still holds.
+    pub clock: Clock,
     /// Of the master.
     pub master: master::Options,
     /// Of the services framework.
@@ -51,14 +59,21 @@ impl Options {
     /// For a cluster on one machine, with its state in `dir`, reached at `address`.
     #[must_use]
     pub fn one_machine(dir: &Path, address: SocketAddr, http: reqwest::Client) -> Self {
-        let advertised = address.to_string();
+        Self::new("up", dir, address.to_string(), http)
+    }
+
+    /// For a master of this cluster, with its state in `dir`, reached at `advertised` (`host:port`). `http` goes to agents.
+    #[must_use]
+    pub fn new(cluster: &str, dir: &Path, advertised: String, http: reqwest::Client) -> Self {
         Self {
             store: dir.join("store"),
             storage: store::Options::default(),
             artifacts: dir.join("artifacts"),
-            master: master::Options::new("up", &advertised, http),
+            master: master::Options::new(cluster, &advertised, http),
             services: services::Options::new(&advertised),
             advertised,
+            tls: None,
+            clock: Clock::default(),
         }
     }
 
@@ -89,6 +104,18 @@ pub enum GatewayError {
     /// The services framework.
     #[error("the services could not start")]
     Services(#[from] services::ServicesError),
+    /// Users, tokens and admissions.
+    #[error("what is known of users could not be read")]
+    Access(#[from] access::AccessError),
+    /// The certificate.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] tls::TlsError),
+    /// Without a certificate it listens on loopback alone.
+    #[error("{address} is reached by others, and without a certificate there is no login: give the master one, or let it listen on 127.0.0.1")]
+    Exposed {
+        /// Where it was to listen.
+        address: SocketAddr,
+    },
 }
 
 /// All that stands on one leadership.
@@ -99,6 +126,20 @@ struct Reign {
     /// Nothing once it has ended.
     master_ended: Option<JoinHandle<Result<(), master::MasterError>>>,
     services_ended: Option<JoinHandle<Result<(), services::ServicesError>>>,
+    /// Where there is a login.
+    access: Option<Access>,
+    access_ended: Option<JoinHandle<Result<(), StoreError>>>,
+}
+
+/// Admissions, as the master asks for them.
+#[derive(Debug)]
+struct Admitted(Access);
+
+impl master::Admissions for Admitted {
+    fn admission(&self, name: &str) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let admission = self.0.admitted(name)?;
+        Some(Box::pin(self.0.dismissed(&admission)))
+    }
 }
 
 /// What requests need of it.
@@ -109,6 +150,8 @@ pub(crate) struct Rooms {
     pub(crate) services: Router,
     pub(crate) of_master: Master,
     pub(crate) of_services: Services,
+    /// Where there is a login.
+    pub(crate) access: Option<Access>,
 }
 
 /// Why a reign is over.
@@ -137,8 +180,22 @@ impl Reign {
         let leadership = store.campaign(&Candidate::new(&options.advertised)).await?;
         let snapshot = store.load(&Prefix::all()).await?;
         store::large::collect(store.as_ref(), &leadership, &snapshot).await?;
+        let (access, access_ended) = match &options.tls {
+            None => (None, None),
+            Some(tls) => {
+                let mut with = access::Options::new(tls.own().cluster());
+                with.clock = options.clock.clone();
+                let (access, ended) =
+                    Access::start(with, Arc::clone(&store), leadership.clone(), &snapshot)?;
+                (Some(access), Some(ended))
+            }
+        };
+        let mut of_master = options.master.clone();
+        if let Some(access) = &access {
+            of_master.agents = master::Agents::Admitted(Arc::new(Admitted(access.clone())));
+        }
         let (master, master_ended) =
-            Master::start(options.master.clone(), Arc::clone(&store), leadership.clone(), &snapshot).await?;
+            Master::start(of_master, Arc::clone(&store), leadership.clone(), &snapshot).await?;
         let started = Services::start(
             options.services.clone(),
             Arc::clone(&store),
@@ -153,6 +210,8 @@ impl Reign {
                 services,
                 master_ended: Some(master_ended),
                 services_ended: Some(services_ended),
+                access,
+                access_ended,
             }),
             Err(error) => {
                 master.stop().await;
@@ -169,6 +228,7 @@ impl Reign {
             services: self.services.router(),
             of_master: self.master.clone(),
             of_services: self.services.clone(),
+            access: self.access.clone(),
         }
     }
 
@@ -182,6 +242,7 @@ impl Reign {
         tokio::select! {
             ended = over(&mut self.master_ended) => Over::Failed(format!("the master ended: {ended}")),
             ended = over(&mut self.services_ended) => Over::Failed(format!("the services ended: {ended}")),
+            ended = over(&mut self.access_ended) => Over::Failed(format!("the record of users ended: {ended}")),
             () = abdicated => Over::Abdicated,
         }
     }
@@ -192,6 +253,10 @@ impl Reign {
         stop(self.services_ended).await;
         self.master.stop().await;
         stop(self.master_ended).await;
+        if let Some(access) = &self.access {
+            access.stop();
+        }
+        stop(self.access_ended).await;
         self.store.close().await
     }
 }
@@ -258,6 +323,13 @@ impl Gateway {
             action: "tell the port's address",
             source: Arc::new(source),
         })?;
+        let entry = match &options.tls {
+            None => Entry::Plain,
+            Some(tls) => Entry::Tls(tls.acceptor(tls::Clients::Any)?),
+        };
+        if !entry.allows(address) {
+            return Err(GatewayError::Exposed { address });
+        }
         let reign = Reign::begin(&options).await?;
         let artifacts = match Artifacts::open(options.artifacts.clone()).await {
             Ok(artifacts) => artifacts.router(),
@@ -268,9 +340,10 @@ impl Gateway {
         };
         let (rooms, seen) = watch::channel(Some(reign.rooms()));
         let (stop, stopped) = watch::channel(false);
-        let leader = HeaderValue::from_str(&format!("http://{}", options.advertised)).ok();
-        let door = Door::new(seen.clone(), artifacts, leader);
-        let serving = tokio::spawn(serve(listener, MAX_CONNECTIONS, stopped, move |request| {
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        let leader = HeaderValue::from_str(&format!("{scheme}://{}", options.advertised)).ok();
+        let door = Door::new(seen.clone(), artifacts, leader, options.tls.as_ref().map(|_| options.clock.clone()));
+        let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }
         }));
@@ -296,6 +369,16 @@ impl Gateway {
         let (done, frozen) = oneshot::channel();
         if self.orders.send(Order::Freeze(done)).await.is_ok() {
             let _ = frozen.await;
+        }
+    }
+
+    /// Whether it works: its loops turn, or it stands for election.
+    pub async fn is_alive(&self) -> bool {
+        let master = self.rooms.borrow().as_ref().map(|rooms| rooms.of_master.clone());
+        match master {
+            // One whose loop has just ended is being replaced.
+            Some(master) => master.is_alive().await || !self.leading.is_finished(),
+            None => !self.leading.is_finished(),
         }
     }
 

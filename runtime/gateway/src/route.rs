@@ -19,6 +19,8 @@ pub enum Room {
     Root,
     /// Where Marathon has its web interface.
     Ui,
+    /// Users, tokens and admissions.
+    Access,
 }
 
 /// The room and the path below it, for a request's path. Repeated slashes at the front count as one; DC/OS' prefixes are
@@ -48,6 +50,7 @@ pub fn room(path: &str) -> (Room, String) {
     let room = match path.as_str() {
         "/ping" => Room::Services,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
+        path if access::serves(path) => Room::Access,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
         _ => Room::Master,
     };
@@ -86,6 +89,10 @@ mod tests {
             ("/slaves", Room::Master, "/slaves"),
             ("/clusterctl/v1/cluster", Room::Master, "/clusterctl/v1/cluster"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
+            ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),
+            ("/clusterctl/v1/login", Room::Access, "/clusterctl/v1/login"),
+            ("/clusterctl/v1/loginx", Room::Master, "/clusterctl/v1/loginx"),
+            ("/acs/api/v1/auth/login", Room::Access, "/acs/api/v1/auth/login"),
             ("/metrics", Room::Metrics, "/metrics"),
             ("/metrics/prometheus", Room::Prometheus, "/metrics/prometheus"),
             ("/ui", Room::Ui, "/ui"),

@@ -16,4 +16,4 @@ mod shell;
 pub mod view;
 
 pub use error::MasterError;
-pub use shell::{Master, Options};
+pub use shell::{Admissions, Agents, Master, Options};

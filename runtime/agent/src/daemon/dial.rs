@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use api::link::{MAX_MESSAGE_BYTES, wire};
 use tokio::sync::{mpsc, oneshot};
+use hyper_util::rt::TokioIo;
+use tls::Dialler;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::Code;
+use tonic::transport::{Channel, Endpoint, Uri};
 use wire::link_client::LinkClient;
 
 use crate::shim::chain;
@@ -44,21 +47,33 @@ pub(super) fn wait_before(attempt: u32, random: u64) -> Duration {
     Duration::from_millis(random % most.saturating_add(1))
 }
 
-/// Dials the masters in turn for ever; ends when nobody listens.
-pub(super) async fn run(masters: Vec<Endpoint>, words: mpsc::Sender<Word>) {
+/// Why there is no stream.
+enum Failure {
+    /// It may be there the next time.
+    Passing(String),
+    /// A master does not want this agent, which somebody has to know.
+    Unwanted(String),
+}
+
+/// Dials the masters in turn for ever, over TLS with a `dialler`; ends when nobody listens.
+pub(super) async fn run(masters: Vec<Endpoint>, dialler: Option<Dialler>, words: mpsc::Sender<Word>) {
     let mut number = 0;
     let mut attempt = 0;
     for master in masters.iter().cycle() {
         number += 1;
-        let admitted = talk(master, number, &words).await;
+        let admitted = talk(master, dialler.as_ref(), number, &words).await;
         if words.is_closed() {
             return;
         }
         attempt = match admitted {
             Ok(true) => 0,
             Ok(false) => attempt + 1,
-            Err(why) => {
+            Err(Failure::Passing(why)) => {
                 tracing::debug!("master {}: {why}", master.uri());
+                attempt + 1
+            }
+            Err(Failure::Unwanted(why)) => {
+                tracing::warn!("master {}: {why}; it is asked again", master.uri());
                 attempt + 1
             }
         };
@@ -85,8 +100,27 @@ pub(super) fn endpoint(master: &str) -> Result<Endpoint, tonic::transport::Error
 }
 
 /// One stream, from its opening to its end; whether this agent was admitted.
-async fn talk(master: &Endpoint, number: u64, words: &mpsc::Sender<Word>) -> Result<bool, String> {
-    let channel: Channel = master.connect().await.map_err(|e| chain(&e))?;
+async fn talk(
+    master: &Endpoint,
+    dialler: Option<&Dialler>,
+    number: u64,
+    words: &mpsc::Sender<Word>,
+) -> Result<bool, Failure> {
+    let channel: Channel = match dialler {
+        None => master.connect().await.map_err(|e| Failure::Passing(chain(&e)))?,
+        Some(dialler) => {
+            let dialler = dialler.clone();
+            let connector = tower::service_fn(move |uri: Uri| {
+                let dialler = dialler.clone();
+                async move { secure(&dialler, &uri).await.map(TokioIo::new) }
+            });
+            // What is wrong with a certificate stays wrong until somebody does something.
+            master.connect_with_connector(connector).await.map_err(|e| match refused_by_tls(&e) {
+                true => Failure::Unwanted(chain(&e)),
+                false => Failure::Passing(chain(&e)),
+            })?
+        }
+    };
     let mut client = LinkClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -99,17 +133,44 @@ async fn talk(master: &Endpoint, number: u64, words: &mpsc::Sender<Word>) -> Res
     talked
 }
 
+/// A connection with a handshake, within its time.
+async fn secure(
+    dialler: &Dialler,
+    uri: &Uri,
+) -> std::io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + use<>> {
+    let host = uri.host().unwrap_or_default();
+    let connecting = dialler.connect(host, uri.port_u16().unwrap_or(443));
+    tokio::time::timeout(CONNECT, connecting).await.unwrap_or_else(|_elapsed| {
+        let text = format!("no handshake within {} s", CONNECT.as_secs());
+        Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
+    })
+}
+
+/// Whether the handshake failed for what one of both is, and not for the network.
+fn refused_by_tls(error: &tonic::transport::Error) -> bool {
+    let first: Option<&dyn std::error::Error> = Some(error);
+    let mut causes = std::iter::successors(first, |error| error.source());
+    causes.any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>();
+        io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData)
+    })
+}
+
 async fn converse(
     client: &mut LinkClient<Channel>,
     messages: mpsc::Receiver<wire::AgentMessage>,
     mut closed: oneshot::Receiver<()>,
     number: u64,
     words: &mpsc::Sender<Word>,
-) -> Result<bool, String> {
+) -> Result<bool, Failure> {
     let opened = tokio::time::timeout(CONNECT, client.connect(ReceiverStream::new(messages))).await;
     let mut stream = match opened {
-        Ok(answer) => answer.map_err(|e| chain(&e))?.into_inner(),
-        Err(_) => return Err(format!("no answer within {} s", CONNECT.as_secs())),
+        Ok(Ok(answer)) => answer.into_inner(),
+        Ok(Err(status)) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
+            return Err(Failure::Unwanted(status.message().to_owned()));
+        }
+        Ok(Err(status)) => return Err(Failure::Passing(chain(&status))),
+        Err(_) => return Err(Failure::Passing(format!("no answer within {} s", CONNECT.as_secs()))),
     };
     let mut silence = SILENCE;
     let mut admitted = false;

@@ -118,8 +118,8 @@ impl Means {
         if !gone {
             tracing::warn!("the control group {path} is left: something runs in it");
         }
-        // Other agents may use these.
-        paths.filter_map(named).for_each(|group| group.remove_if_unused());
+        // Other agents may use these; and what systemd made it removes.
+        paths.take_while(|path| !is_systemd(path)).filter_map(named).for_each(|group| group.remove_if_unused());
     }
 
     /// Without what cannot be enforced here.
@@ -135,6 +135,12 @@ impl Means {
     }
 }
 
+/// Whether systemd keeps the group of this path: a unit's.
+fn is_systemd(path: &str) -> bool {
+    let units = [".service", ".slice", ".scope"];
+    path.rsplit('/').next().is_some_and(|name| units.iter().any(|unit| name.ends_with(unit)))
+}
+
 /// The group of an agent's tasks has the work directory in its name, so that two agents of a machine do not meet.
 fn groups(parent: &str, work_dir: &Path) -> Result<(Layout, String), String> {
     let layout = Layout::detect().map_err(|e| shim::chain(&e))?;
@@ -147,4 +153,21 @@ fn groups(parent: &str, work_dir: &Path) -> Result<(Layout, String), String> {
     // Again: an agent that ends may just have removed the parent.
     group.ensure().or_else(|_| group.ensure()).map_err(|e| shim::chain(&e))?;
     Ok((layout, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_left_to_systemd() {
+        for (path, systemd) in [
+            ("system.slice/clusterctl-tasks.service", true),
+            ("system.slice", true),
+            ("clusterctl-tasks", false),
+            ("system.slice/clusterctl-tasks.service/00ff", false),
+        ] {
+            assert_eq!(is_systemd(path), systemd, "{path}");
+        }
+    }
 }

@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api::marathon::Uuid;
+use api::server::Entry;
+use identity::PeerRole;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scheduler::AgentId;
+use tls::Clients;
 use tokio::io::AsyncRead;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -26,7 +29,7 @@ use super::shims::Shims;
 use super::signals::Signals;
 use super::view::{self, Question};
 use super::worker::{self, Done};
-use super::{DaemonError, Options, Parts, gc, lock, volumes};
+use super::{Alive, DaemonError, Options, Parts, gc, lock, volumes};
 use crate::detect;
 use crate::health::Looker;
 
@@ -46,7 +49,14 @@ where
     A: Attach,
     L: AsyncRead + Unpin,
 {
-    let masters = endpoints(&options.masters)?;
+    let masters = endpoints(&options.masters, options.tls.is_some())?;
+    let (entry, dialler) = match &options.tls {
+        None => (Entry::Plain, None),
+        Some(tls) => {
+            let acceptor = tls.acceptor(Clients::Only(PeerRole::Master))?;
+            (Entry::Tls(acceptor), Some(tls.dialler(PeerRole::Master, &["h2"])?))
+        }
+    };
     descriptors();
     let io = |action, path: &PathBuf| {
         let path = path.clone();
@@ -61,6 +71,9 @@ where
     let (epoch, id) = (meta.epoch()?, meta.agent_id()?.map(AgentId::from));
 
     let address = SocketAddr::new(options.address, options.port);
+    if !entry.allows(address) {
+        return Err(DaemonError::Exposed { address });
+    }
     let listening = |source| DaemonError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listening)?;
     let endpoint = listener.local_addr().map_err(listening)?;
@@ -115,9 +128,10 @@ where
 
     let (words, heard_words) = mpsc::channel(QUEUE);
     let (questions, asked) = mpsc::channel(16);
-    agent.work.spawn(dial::run(masters, words));
+    agent.work.spawn(dial::run(masters, dialler, words));
     let router = view::router(questions).merge(parts.router);
-    agent.work.spawn(view::serve(listener, router, [options.address.to_string(), options.hostname.clone()]));
+    let own = [options.address.to_string(), options.hostname.clone()];
+    agent.work.spawn(view::serve(listener, entry, router, own));
     if let Some(ready) = parts.ready {
         let _ = ready.send(endpoint);
     }
@@ -129,6 +143,7 @@ where
         asked,
         lifeline: Lifeline::new(parts.lifeline),
         signals: Signals::listen(options.signals)?,
+        alive: options.alive,
     };
     let ended = agent.run(sources).await;
     let (all_ended, means) = (agent.state.is_over(), agent.terms.means.clone());
@@ -144,14 +159,29 @@ where
     ended
 }
 
-fn endpoints(masters: &[String]) -> Result<Vec<Endpoint>, DaemonError> {
+fn endpoints(masters: &[String], secure: bool) -> Result<Vec<Endpoint>, DaemonError> {
     if masters.is_empty() {
         return Err(DaemonError::NoMaster);
     }
+    let scheme = if secure { "https" } else { "http" };
     let endpoint = |master: &String| {
+        if !master.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")) && master.contains("://") {
+            return Err(DaemonError::Scheme { master: master.clone(), scheme });
+        }
         dial::endpoint(master).map_err(|source| DaemonError::Master { master: master.clone(), source })
     };
     masters.iter().map(endpoint).collect()
+}
+
+/// When the loop is to say that it turns; never, where nobody wants to know.
+async fn due(alive: &mut Option<(tokio::time::Interval, fn())>) -> fn() {
+    match alive {
+        Some((interval, tell)) => {
+            interval.tick().await;
+            *tell
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Each task takes some; the soft limit is for programs that use `select`.
@@ -178,6 +208,7 @@ struct Sources<L> {
     asked: mpsc::Receiver<Question>,
     lifeline: Lifeline<L>,
     signals: Signals,
+    alive: Option<Alive>,
 }
 
 struct Loop<F, A> {
@@ -247,6 +278,7 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
 
     async fn run<L: AsyncRead + Unpin>(&mut self, mut from: Sources<L>) -> Result<(), DaemonError> {
         let mut sweep = tokio::time::interval(gc::EVERY);
+        let mut alive = from.alive.map(|alive| (tokio::time::interval(alive.every), alive.tell));
         loop {
             if let Some(over) = self.over.take() {
                 return over;
@@ -277,6 +309,7 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
                 },
                 () = from.signals.next() => return Ok(()),
                 _ = sweep.tick() => self.sweep(),
+                tell = due(&mut alive) => tell(),
                 Some(_) = self.work.join_next() => {}
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::mesos::TaskState;
-use api::server;
+use api::server::{self, Entry};
 use axum::body::Body;
 use axum::extract::State as Shared;
 use axum::http::{Request, StatusCode};
@@ -41,16 +41,23 @@ pub(super) fn router(questions: mpsc::Sender<Question>) -> Router {
 /// So many connections at most are open at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 512;
 
-/// Answers requests as long as it is awaited, but none that a web page makes a browser send. Masters ask by address.
-pub(super) async fn serve(listener: TcpListener, router: Router, own: [String; 2]) {
+/// Answers requests as long as it is awaited, but none that a web page makes a browser send. Masters ask by address; over TLS
+/// nobody else comes so far.
+pub(super) async fn serve(listener: TcpListener, entry: Entry, router: Router, own: [String; 2]) {
     // Nobody asks it to stop: it is dropped with the agent.
     let (_running, stop) = watch::channel(false);
     let own = Arc::new(own);
-    server::serve(listener, MAX_CONNECTIONS, stop, move |request: Request<Body>| {
+    let secure = matches!(entry, Entry::Tls(_));
+    server::serve(listener, entry, MAX_CONNECTIONS, stop, move |request: Request<Body>| {
         let (router, own) = (router.clone(), own.clone());
         async move {
             let own: [&str; 2] = [&own[0], &own[1]];
-            match server::guard::check(request.uri(), request.headers(), &own) {
+            let checked = if secure {
+                server::guard::check_secure(request.uri(), request.headers())
+            } else {
+                server::guard::check(request.uri(), request.headers(), &own)
+            };
+            match checked {
                 Ok(()) => router.oneshot(request).await.into_response(),
                 Err(refusal) => (refusal.status, refusal.message).into_response(),
             }
@@ -138,7 +145,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (questions, _asked) = mpsc::channel(1);
         let own = ["192.0.2.7".to_owned(), "node7".to_owned()];
-        let serving = tokio::spawn(serve(listener, router(questions), own));
+        let serving = tokio::spawn(serve(listener, Entry::Plain, router(questions), own));
         for (headers, status) in [
             (format!("Host: {address}"), "200"),
             ("Host: 192.0.2.7:5051".to_owned(), "200"),

@@ -1,9 +1,9 @@
-//! Which requests a door without login lets in: those of programs on this machine, and not those that a web page makes a
-//! browser send. Pure.
+//! Which requests a door lets in before it asks who comes: without login those of programs on this machine, and never those
+//! that a web page makes a browser send. Pure.
 
 use std::net::IpAddr;
 
-use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, ORIGIN};
+use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, ORIGIN};
 use axum::http::{StatusCode, Uri};
 
 /// Why a request was turned away.
@@ -26,17 +26,10 @@ fn refuse(status: StatusCode, message: impl Into<String>) -> Result<(), Refusal>
 /// # Errors
 /// 403 for another host or origin, 415 for a form or plain text, 400 for headers that are no text.
 pub fn check(uri: &Uri, headers: &HeaderMap, own: &[&str]) -> Result<(), Refusal> {
-    let text = |name| match headers.get(&name) {
-        None => Ok(None),
-        Some(value) => value.to_str().map(Some).map_err(|_not_text| Refusal {
-            status: StatusCode::BAD_REQUEST,
-            message: format!("header {name} is not plain text"),
-        }),
-    };
     if headers.get_all(HOST).iter().count() > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host header");
     }
-    let named = [uri.authority().map(|authority| authority.as_str()), text(HOST)?];
+    let named = [uri.authority().map(|authority| authority.as_str()), text_of(headers, &HOST)?];
     if let Some(host) = named.into_iter().flatten().find(|host| !is_ours(host, own)) {
         let names: String = own.iter().map(|name| format!(", {name}")).collect();
         return refuse(
@@ -46,20 +39,53 @@ pub fn check(uri: &Uri, headers: &HeaderMap, own: &[&str]) -> Result<(), Refusal
             ),
         );
     }
-    if let Some(origin) = text(ORIGIN)? {
-        let own = origin.strip_prefix("http://").is_some_and(|host| is_ours(host, own))
-            && origin.strip_prefix("http://") == named.into_iter().flatten().next();
-        if !own {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                format!("requests of web pages from {origin:?} are not answered"),
-            );
-        }
+    let host = named.into_iter().flatten().next();
+    let same = |origin: &str| {
+        let from = origin.strip_prefix("http://");
+        from.is_some_and(|host| is_ours(host, own)) && from == host
+    };
+    no_web_page(headers, same)
+}
+
+/// Looks at the headers of a request to a door with TLS and login. It answers by whatever name it was reached; a browser that
+/// holds a certificate or a password for it would still send them with what another site's page asks for.
+///
+/// # Errors
+/// As of [`check`].
+pub fn check_secure(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.get_all(HOST).iter().count() > 1 {
+        return refuse(StatusCode::BAD_REQUEST, "more than one Host header");
+    }
+    let host = uri.authority().map(|authority| authority.as_str().to_owned());
+    let host = match host {
+        Some(host) => Some(host),
+        None => text_of(headers, &HOST)?.map(str::to_owned),
+    };
+    no_web_page(headers, |origin| origin.strip_prefix("https://") == host.as_deref() && host.is_some())
+}
+
+fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+    match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(Some).map_err(|_not_text| Refusal {
+            status: StatusCode::BAD_REQUEST,
+            message: format!("header {name} is not plain text"),
+        }),
+    }
+}
+
+/// Nothing that only a browser sends for a page of another site.
+fn no_web_page(headers: &HeaderMap, same: impl Fn(&str) -> bool) -> Result<(), Refusal> {
+    if let Some(origin) = text_of(headers, &ORIGIN)?.filter(|origin| !same(origin)) {
+        return refuse(
+            StatusCode::FORBIDDEN,
+            format!("requests of web pages from {origin:?} are not answered"),
+        );
     }
     if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
         return refuse(StatusCode::FORBIDDEN, "requests of other sites' web pages are not answered");
     }
-    let kind = text(CONTENT_TYPE)?.unwrap_or_default();
+    let kind = text_of(headers, &CONTENT_TYPE)?.unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match kind.as_str() {
         "application/x-www-form-urlencoded" | "multipart/form-data" | "text/plain" => refuse(
@@ -141,6 +167,24 @@ mod tests {
         ] {
             assert_eq!(status(&[("content-type", kind)]), 415, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_door_with_login_answers_by_any_name_and_no_web_page() {
+        let status = |headers: &[(&'static str, &str)]| {
+            let map = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            check_secure(&Uri::from_static("/v2/apps"), &map.collect())
+                .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
+        };
+        let host = ("host", "m1.example.org:5050");
+        assert_eq!(status(&[host]), 200);
+        assert_eq!(status(&[host, ("origin", "https://m1.example.org:5050")]), 200);
+        for origin in ["http://m1.example.org:5050", "https://m1.example.org", "https://evil.example", "null"] {
+            assert_eq!(status(&[host, ("origin", origin)]), 403, "{origin}");
+        }
+        assert_eq!(status(&[("origin", "https://")]), 403);
+        assert_eq!(status(&[host, ("sec-fetch-site", "cross-site")]), 403);
+        assert_eq!(status(&[host, ("content-type", "text/plain")]), 415);
     }
 
     #[test]

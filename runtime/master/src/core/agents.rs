@@ -35,6 +35,14 @@ impl Turn<'_> {
     pub(super) fn connect(&mut self, connection: u64, registration: Registration) {
         match registration.id.clone() {
             None => self.admit(connection, registration),
+            Some(id) if self.is_of_another(&id, &registration.facts.name) => {
+                let message = format!(
+                    "agent {id} has another name than {:?}: if this node was given a new name, remove its work \
+                     directory and start it again, and it gets a new id",
+                    registration.facts.name
+                );
+                self.refuse(connection, message, true);
+            }
             Some(id) if self.state.agents.contains_key(&id) => {
                 self.state.counters.reregistrations += 1;
                 self.register(&id, connection, registration);
@@ -49,6 +57,12 @@ impl Turn<'_> {
                 self.refuse(connection, message, true);
             }
         }
+    }
+
+    /// Whether the id is on record for an agent of another name, and names are proved.
+    fn is_of_another(&self, id: &AgentId, name: &str) -> bool {
+        let known = self.state.agents.get(id);
+        self.state.config.proved_names && known.is_some_and(|known| known.facts.name != name)
     }
 
     pub(super) fn refuse(&mut self, connection: u64, message: String, last: bool) {

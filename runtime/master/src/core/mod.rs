@@ -52,6 +52,9 @@ pub struct Config {
     /// Offers of one cycle, about; the next one, which the answers bring about, goes on from there (Mesos: all at once). Whoever
     /// launches one task on ten thousand agents need not look at all of them.
     pub offers_per_cycle: usize,
+    /// Whether agents' names are proved, by certificates: then an agent's id is answered to under its name alone, and none
+    /// takes the place of another by telling its id.
+    pub proved_names: bool,
 }
 
 impl Default for Config {
@@ -62,6 +65,7 @@ impl Default for Config {
             reregistration: Duration::from_secs(600),
             completed_per_framework: 1000,
             offers_per_cycle: 500,
+            proved_names: false,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::Master;
 use crate::core::AgentState;
+use crate::shell::Agents;
 
 /// The most bytes of a listing or of a piece of a file. Whole files have as many as they have.
 const MAX_PIECE: usize = 16 << 20;
@@ -45,7 +46,9 @@ pub(super) async fn proxy(
     };
     let address = SocketAddr::new(agent.facts.address, agent.facts.port);
     let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    let request = master.options().http.get(format!("http://{address}/files/{call}{query}")).send();
+    let secure = matches!(master.options().agents, Agents::Admitted(_));
+    let scheme = if secure { "https" } else { "http" };
+    let request = master.options().http.get(format!("{scheme}://{address}/files/{call}{query}")).send();
     let wait = master.options().files_timeout;
     let answer = match timeout(wait, request).await {
         Ok(Ok(answer)) => answer,
@@ -58,6 +61,11 @@ pub(super) async fn proxy(
             return refuse(StatusCode::BAD_GATEWAY, text);
         }
     };
+    // That it is an agent of this cluster was seen in the handshake.
+    if secure && let Err(found) = is_agent(&answer, &agent.facts.name) {
+        let text = format!("at {address}, where agent {id} ({}) should be, is {found}", agent.facts.name);
+        return refuse(StatusCode::BAD_GATEWAY, text);
+    }
     let headers: HeaderMap = PASSED
         .into_iter()
         .filter_map(|name| answer.headers().get(&name).cloned().map(|value| (name, value)))
@@ -66,6 +74,14 @@ pub(super) async fn proxy(
     let status = answer.status();
     let body = Body::from_stream(pieces(answer.bytes_stream(), wait, most, permit));
     (status, headers, body).into_response()
+}
+
+/// Whether it was this agent that answered; else who did.
+fn is_agent(answer: &reqwest::Response, name: &str) -> Result<(), String> {
+    let shown = answer.extensions().get::<reqwest::tls::TlsInfo>().and_then(|info| info.peer_certificate());
+    let nobody = || "somebody without a certificate".to_owned();
+    let found = tls::identity_of(shown.ok_or_else(nobody)?).map_err(|error| error.to_string())?;
+    if found.name() == name { Ok(()) } else { Err(found.to_string()) }
 }
 
 /// The agent's pieces as they come, no more than `most` bytes, and none later than `wait` after the one before.

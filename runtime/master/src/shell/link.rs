@@ -1,5 +1,6 @@
 //! The agent link's server.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,14 @@ use api::link::{
     LinkError, MAX_MESSAGE_BYTES, health_from_wire, info_from_wire, info_to_wire, resources_from_wire,
     status_from_wire,
 };
+use identity::{Identity, PeerRole};
 use scheduler::{AgentId, FrameworkId, Host};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::Master;
+use super::{Agents, Master};
 use super::run::Post;
 use crate::core::{AgentFacts, FromAgent, Input, Registration, Report, ToAgent};
 
@@ -43,24 +45,34 @@ impl link_server::Link for LinkService {
         request: Request<Streaming<wire::AgentMessage>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (sender, receiver) = mpsc::channel(self.0.options().agent_queue);
-        tokio::spawn(serve(self.0.clone(), request.into_inner(), sender));
+        let peer = request.extensions().get::<Identity>().cloned();
+        tokio::spawn(serve(self.0.clone(), request.into_inner(), peer, sender));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 /// Hears one agent until its connection is over.
-async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender: Out) {
-    let registration = match first(&mut stream, master.options().register_within).await {
-        Ok(Some(registration)) => registration,
-        Ok(None) => return,
-        Err(Refusal { message, last }) => {
-            tracing::warn!("refused an agent: {message}");
-            let refused = to_wire(master.epoch(), master.id(), ToAgent::Refused { message, last });
-            // It may have hung up already.
-            let _ = sender.try_send(Ok(refused));
-            return;
+async fn serve(
+    master: Master,
+    mut stream: Streaming<wire::AgentMessage>,
+    peer: Option<Identity>,
+    sender: Out,
+) {
+    let agents = master.options().agents.clone();
+    let first = match first(&mut stream, master.options().register_within).await {
+        Ok(Some(registration)) => {
+            admit(&agents, peer.as_ref(), &registration.facts.name).map(|admission| (registration, admission))
         }
+        Ok(None) => return,
+        Err(refusal) => Err(refusal),
     };
+    let (registration, mut admission) = match first {
+        Ok(admitted) => admitted,
+        Err(refusal) => return refuse(&master, &sender, refusal),
+    };
+    let name = registration.facts.name.clone();
+    // To have the last word, in case.
+    let last_word = sender.downgrade();
     let connection = master.number();
     let (end, mut ended) = oneshot::channel();
     if master.posts().send(Post::Agent { connection, registration, sender, end }).await.is_err() {
@@ -69,6 +81,16 @@ async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender
     loop {
         let message = tokio::select! {
             _ = &mut ended => return,
+            () = &mut admission => {
+                // With the end of a reign ends what is known of admissions; that is no refusal.
+                let refusal = admit(&agents, peer.as_ref(), &name).err();
+                if let (Some(sender), Some(refusal)) = (last_word.upgrade(), refusal) {
+                    refuse(&master, &sender, refusal);
+                }
+                // Sends nothing more, which ends the stream. A master that is gone need not be told.
+                let _ = master.posts().send(Post::Input(Input::AgentDisconnected { connection })).await;
+                return;
+            }
             message = stream.message() => message,
         };
         let (input, over) = match message {
@@ -89,9 +111,42 @@ async fn serve(master: Master, mut stream: Streaming<wire::AgentMessage>, sender
     }
 }
 
+#[derive(Debug)]
 struct Refusal {
     message: String,
     last: bool,
+}
+
+fn refuse(master: &Master, sender: &Out, refusal: Refusal) {
+    let Refusal { message, last } = refusal;
+    tracing::warn!("refused an agent: {message}");
+    let refused = to_wire(master.epoch(), master.id(), ToAgent::Refused { message, last });
+    // It may have hung up already.
+    let _ = sender.try_send(Ok(refused));
+}
+
+/// Ends with an agent's admission.
+type Admission = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Whether an agent by this name may register: it has a certificate by that name, and is admitted.
+fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<Admission, Refusal> {
+    let Agents::Admitted(admissions) = agents else { return Ok(Box::pin(std::future::pending())) };
+    let refuse = |message: String, last| Err(Refusal { message, last });
+    match peer {
+        None => refuse("an agent has to show its certificate".to_owned(), true),
+        Some(peer) if peer.role() != PeerRole::Agent => {
+            refuse(format!("the certificate {peer} is no agent's"), true)
+        }
+        Some(peer) if peer.name() != name => {
+            refuse(format!("the certificate is for agent {:?}, and the registration for {name:?}", peer.name()), true)
+        }
+        // An admission may come at any time.
+        Some(_) => admissions.admission(name).map_or_else(|| refuse(not_admitted(name), false), Ok),
+    }
+}
+
+fn not_admitted(name: &str) -> String {
+    format!("agent {name:?} is not admitted to this cluster; an administrator's `clusterctl install` admits it")
 }
 
 impl From<LinkError> for Refusal {
@@ -210,4 +265,44 @@ pub(super) fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::Maste
         ToAgent::Ping => Body::Ping(wire::Ping {}),
     };
     wire::MasterMessage { epoch, body: Some(body) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Admissions;
+    use super::*;
+
+    /// Admits one.
+    #[derive(Debug)]
+    struct Only(&'static str);
+
+    impl Admissions for Only {
+        fn admission(&self, name: &str) -> Option<Admission> {
+            let one: Admission = Box::pin(std::future::ready(()));
+            (name == self.0).then_some(one)
+        }
+    }
+
+    fn id(role: PeerRole, name: &str) -> Identity {
+        Identity::new("prod", role, name).unwrap()
+    }
+
+    #[test]
+    fn only_an_admitted_agent_by_the_name_of_its_certificate_registers() {
+        let agents = Agents::Admitted(Arc::new(Only("a1")));
+        let a1 = id(PeerRole::Agent, "a1");
+        assert!(admit(&agents, Some(&a1), "a1").is_ok());
+        assert!(admit(&Agents::Anybody, None, "x").is_ok());
+        for (peer, name, last) in [
+            (None, "a1", true),
+            (Some(id(PeerRole::Master, "a1")), "a1", true),
+            (Some(id(PeerRole::Admin, "a1")), "a1", true),
+            (Some(a1.clone()), "a2", true),
+            (Some(id(PeerRole::Agent, "a2")), "a1", true),
+            (Some(id(PeerRole::Agent, "a2")), "a2", false),
+        ] {
+            let Err(refusal) = admit(&agents, peer.as_ref(), name) else { panic!("{peer:?} {name}") };
+            assert_eq!(refusal.last, last, "{peer:?} {name} {refusal:?}");
+        }
+    }
 }

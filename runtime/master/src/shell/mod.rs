@@ -7,6 +7,7 @@ mod run;
 mod table;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use api::Moment;
 use api::marathon::{Timestamp, Uuid};
 use store::{Batch, Condition, Leadership, Snapshot, Store};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -33,8 +34,10 @@ pub struct Options {
     pub address: String,
     /// This program's version.
     pub version: String,
-    /// For files of agents.
+    /// For files of agents. Where they have certificates it tells them (`tls_info`).
     pub http: reqwest::Client,
+    /// Who may be an agent.
+    pub agents: Agents,
     /// What the decisions depend on.
     pub config: Config,
     /// An agent that dialled must register within.
@@ -62,6 +65,7 @@ impl Options {
             address: address.into(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http,
+            agents: Agents::Anybody,
             config: Config::default(),
             register_within: Duration::from_secs(10),
             cycle_gap: Duration::from_millis(10),
@@ -72,6 +76,22 @@ impl Options {
             files_at_once: 64,
         }
     }
+}
+
+/// Who may be an agent.
+#[derive(Clone, Debug)]
+pub enum Agents {
+    /// Whoever can reach this master, in the clear: a cluster of one machine.
+    Anybody,
+    /// Who has a certificate by the name it registers with, as long as it is admitted; and its files are read over TLS.
+    Admitted(Arc<dyn Admissions>),
+}
+
+/// Tells which agents are admitted.
+pub trait Admissions: fmt::Debug + Send + Sync {
+    /// The admission of the agent of this name: ends when it is taken back, also when another is given at once. Nothing for an
+    /// agent that has none.
+    fn admission(&self, name: &str) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
 }
 
 /// A running master, for those who read, subscribe and connect. Cheap to clone.
@@ -153,7 +173,9 @@ impl Master {
         };
         let mut clock = Clock::new();
         let now = clock.now();
-        let state = State::load(id.clone(), snapshot, options.config.clone(), now.elapsed)?;
+        let mut config = options.config.clone();
+        config.proved_names |= matches!(options.agents, Agents::Admitted(_));
+        let state = State::load(id.clone(), snapshot, config, now.elapsed)?;
         let (posts, inbox) = mpsc::channel(options.input_queue);
         let (publish, view) = watch::channel(Arc::new(View::of(&state, now)));
         let gauges = Gauges::default();
@@ -214,6 +236,12 @@ impl Master {
     pub async fn stop(&self) {
         // One that has ended need not be told.
         let _ = self.0.posts.send(Post::Stop).await;
+    }
+
+    /// Whether its loop turns: answers when it has come to the question, and that it does not when it has ended.
+    pub async fn is_alive(&self) -> bool {
+        let (answer, heard) = oneshot::channel();
+        self.0.posts.send(Post::Alive(answer)).await.is_ok() && heard.await.is_ok()
     }
 
     pub(crate) fn gauges(&self) -> &Gauges {

@@ -38,6 +38,8 @@ pub(super) enum Post {
         sender: mpsc::Sender<Event>,
         end: oneshot::Sender<()>,
     },
+    /// Answered when the loop comes to it.
+    Alive(oneshot::Sender<()>),
     Stop,
 }
 
@@ -146,6 +148,10 @@ impl Loop {
             Post::Framework { channel, info, sender, end } => {
                 self.frameworks.open(channel, Peer { sender, _end: end });
                 self.inputs.push_back(Input::Subscribed { channel, info });
+            }
+            Post::Alive(answer) => {
+                // Whoever does not wait any more needs no answer.
+                let _ = answer.send(());
             }
             Post::Stop => self.stopped = true,
         }

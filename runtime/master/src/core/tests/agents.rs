@@ -45,6 +45,19 @@ fn an_agent_of_another_cluster_is_refused_for_good() {
 }
 
 #[test]
+fn where_names_are_proved_none_takes_the_place_of_another_by_its_id() {
+    let mut world = World::new();
+    world.state.config.proved_names = true;
+    let (_, victim) = world.agent("a1");
+    let (connection, effects) = world.connect(registration(Some(&victim), "a2"));
+    let messages = to_agents(&effects);
+    assert!(matches!(messages[..], [ToAgent::Refused { last: true, .. }]), "{messages:?}");
+    assert_eq!(effects.last(), Some(&Effect::CloseAgent { connection }));
+    let (_, effects) = world.connect(registration(Some(&victim), "a1"));
+    assert_eq!(registered(&effects), victim);
+}
+
+#[test]
 fn when_the_record_cannot_be_made_the_agent_is_to_try_again() {
     let mut world = World::new();
     world.raw(Input::AgentConnected { connection: 7, registration: registration(None, "a1") });
