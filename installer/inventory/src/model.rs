@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use scheduler::attributes::Attributes;
 use scheduler::Resources;
+use scheduler::attributes::Attributes;
 use serde::{Serialize, Serializer};
 
 use crate::mistake::{Mistake, Place};

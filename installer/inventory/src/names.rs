@@ -27,7 +27,9 @@ pub(crate) fn host_name(text: &str) -> Checked<String> {
     }
     for label in text.split('.') {
         if label.is_empty() || label.len() > MAX_LABEL || label.starts_with('-') || label.ends_with('-') {
-            return wrong("is no name of a host: no part is empty, has more than 63 characters, or begins or ends with `-`");
+            return wrong(
+                "is no name of a host: no part is empty, has more than 63 characters, or begins or ends with `-`",
+            );
         }
     }
     Ok(text.to_ascii_lowercase())
@@ -60,19 +62,30 @@ pub(crate) fn address(text: &str) -> Checked<Address> {
         ));
     }
     if text.contains('/') {
-        return Err(Problem::new("is no address of a host", "write it without `/`; a range is written like `192.0.2.[21:40]`"));
+        return Err(Problem::new(
+            "is no address of a host",
+            "write it without `/`; a range is written like `192.0.2.[21:40]`",
+        ));
     }
     if let Some((_, port)) = text.rsplit_once(':').filter(|(host, _)| !host.contains(':')) {
-        return Err(Problem::new("is no address of a host: it has a port", format!("write the port as `port: {port}`")));
+        return Err(Problem::new(
+            "is no address of a host: it has a port",
+            format!("write the port as `port: {port}`"),
+        ));
     }
     if text.contains(':') {
         return Err(Problem::new("is no IPv6 address", "write it like `2001:db8::1`"));
     }
-    let name = host_name(text)
-        .map_err(|problem| Problem { message: problem.message.replace("no name of a host", "neither an IP address nor a name of a host"), ..problem })?;
+    let name = host_name(text).map_err(|problem| Problem {
+        message: problem.message.replace("no name of a host", "neither an IP address nor a name of a host"),
+        ..problem
+    })?;
     let last = name.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Problem::new("is no IPv4 address", "write four numbers from 0 to 255, like `192.0.2.11`"));
+        return Err(Problem::new(
+            "is no IPv4 address",
+            "write four numbers from 0 to 255, like `192.0.2.11`",
+        ));
     }
     Ok(Address::Name(name))
 }
@@ -93,7 +106,8 @@ pub(crate) fn cluster_name(text: &str) -> Checked<String> {
 /// A user's name, as Linux has it.
 pub(crate) fn user(text: &str) -> Checked<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | '\\' | '$');
-    let is_name = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(is_part);
+    let is_name =
+        text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') && text.chars().all(is_part);
     if !is_name || text.len() > MAX_LABEL {
         return Err(Problem::new("is no name of a user", "write a login name, like `admin`"));
     }
@@ -118,7 +132,12 @@ pub(crate) fn truth(text: &str) -> Checked<bool> {
 
 /// A length of time with its unit.
 pub(crate) fn duration(text: &str) -> Checked<Duration> {
-    let wrong = || Problem::new("is no length of time", "write a whole number and a unit, like `500ms`, `75s`, `10m` or `1h`");
+    let wrong = || {
+        Problem::new(
+            "is no length of time",
+            "write a whole number and a unit, like `500ms`, `75s`, `10m` or `1h`",
+        )
+    };
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_error| wrong())?;
@@ -156,7 +175,10 @@ pub(crate) fn path(text: &str) -> Checked<String> {
 pub(crate) fn directory(text: &str) -> Checked<String> {
     let has_parts = text.split('/').all(|part| part != ".." && part != ".");
     if !text.starts_with('/') || !has_parts || text.chars().any(char::is_control) {
-        return Err(Problem::new("is no directory of a host", "write a path from the root, like `/srv/data`, without `..`"));
+        return Err(Problem::new(
+            "is no directory of a host",
+            "write a path from the root, like `/srv/data`, without `..`",
+        ));
     }
     let text = text.trim_end_matches('/');
     Ok(if text.is_empty() { "/".to_owned() } else { text.to_owned() })
@@ -166,7 +188,10 @@ pub(crate) fn directory(text: &str) -> Checked<String> {
 pub(crate) fn domain(text: &str) -> Checked<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || text.len() > MAX_LABEL || !text.chars().all(is_part) {
-        return Err(Problem::new("is no name of a region or zone", "write letters, digits, `-`, `_` and `.`"));
+        return Err(Problem::new(
+            "is no name of a region or zone",
+            "write letters, digits, `-`, `_` and `.`",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -187,7 +212,8 @@ pub(crate) fn fingerprint(text: &str) -> Checked<String> {
 /// `[user@]host[:port]`, an IPv6 address with a port in brackets.
 pub(crate) fn jump(text: &str) -> Checked<Jump> {
     let form = "write `[user@]host[:port]`, like `ops@bastion.example.org:22`; an IPv6 address with a port in brackets";
-    let wrong = |problem: Problem| Problem::new(format!("is no jump host: what is in it {}", problem.message), form);
+    let wrong =
+        |problem: Problem| Problem::new(format!("is no jump host: what is in it {}", problem.message), form);
     let (name, rest) = match text.rsplit_once('@') {
         Some((name, rest)) => (Some(user(name).map_err(wrong)?), rest),
         None => (None, text),
@@ -220,10 +246,16 @@ pub(crate) fn url(text: &str) -> Checked<String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or_default();
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if host.contains('@') {
-        return Err(Problem::new("has a user or password in it", "write the URL without them; a `file:` needs none"));
+        return Err(Problem::new(
+            "has a user or password in it",
+            "write the URL without them; a `file:` needs none",
+        ));
     }
     if host.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Problem::new("is no URL that can be fetched", "write it like `https://example.org/etcd.tar.gz`"));
+        return Err(Problem::new(
+            "is no URL that can be fetched",
+            "write it like `https://example.org/etcd.tar.gz`",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -231,8 +263,14 @@ pub(crate) fn url(text: &str) -> Checked<String> {
 /// A package of a distribution: its name is given to a package manager.
 pub(crate) fn package(text: &str) -> Checked<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | ':' | '=' | '~');
-    if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || text.len() > 200 || !text.chars().all(is_part) {
-        return Err(Problem::new("is no name of a package", "write it as the package manager has it, like `etcd-server`"));
+    if !text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        || text.len() > 200
+        || !text.chars().all(is_part)
+    {
+        return Err(Problem::new(
+            "is no name of a package",
+            "write it as the package manager has it, like `etcd-server`",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -242,7 +280,10 @@ pub(crate) fn purl(text: &str) -> Checked<String> {
     let rest = text.strip_prefix("pkg:").unwrap_or_default();
     let has_all = rest.split_once('/').is_some_and(|(kind, name)| !kind.is_empty() && name.contains('@'));
     if !has_all || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err(Problem::new("is no package URL with a version", "write it like `pkg:github/etcd-io/etcd@v3.6.0`"));
+        return Err(Problem::new(
+            "is no package URL with a version",
+            "write it like `pkg:github/etcd-io/etcd@v3.6.0`",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -292,7 +333,12 @@ mod tests {
         let ip = |text: &str| Address::Ip(text.parse().unwrap());
         for (text, user, host, port) in [
             ("bastion", None, Address::Name("bastion".into()), None),
-            ("ops@bastion.example.org:2222", Some("ops"), Address::Name("bastion.example.org".into()), Some(2222)),
+            (
+                "ops@bastion.example.org:2222",
+                Some("ops"),
+                Address::Name("bastion.example.org".into()),
+                Some(2222),
+            ),
             ("2001:db8::1", None, ip("2001:db8::1"), None),
             ("ops@[2001:db8::1]:22", Some("ops"), ip("2001:db8::1"), Some(22)),
             ("[2001:db8::1]", None, ip("2001:db8::1"), None),
@@ -307,10 +353,23 @@ mod tests {
 
     #[test]
     fn lengths_of_time_have_units() {
-        for (text, millis) in [("500ms", 500), ("3s", 3000), ("10 m", 600_000), ("2min", 120_000), ("1h", 3_600_000)] {
+        for (text, millis) in
+            [("500ms", 500), ("3s", 3000), ("10 m", 600_000), ("2min", 120_000), ("1h", 3_600_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "3", "s", "1.5s", "-1s", "0s", "25h", "3 weeks", "99999999999999999999s", "9999999999999999999h"] {
+        for text in [
+            "",
+            "3",
+            "s",
+            "1.5s",
+            "-1s",
+            "0s",
+            "25h",
+            "3 weeks",
+            "99999999999999999999s",
+            "9999999999999999999h",
+        ] {
             assert!(duration(text).is_err(), "{text}");
         }
     }
@@ -319,7 +378,11 @@ mod tests {
     fn other_values_are_what_they_have_to_be() {
         let fingerprint_of = |digest: &str| fingerprint(&format!("SHA256:{digest}")).is_ok();
         assert!(fingerprint_of(&"a".repeat(43)) && fingerprint_of(&("a".repeat(43) + "=")));
-        assert!(!fingerprint_of("abc") && !fingerprint_of(&"!".repeat(43)) && fingerprint("ssh-ed25519 AAAA").is_err());
+        assert!(
+            !fingerprint_of("abc")
+                && !fingerprint_of(&"!".repeat(43))
+                && fingerprint("ssh-ed25519 AAAA").is_err()
+        );
         assert_eq!((port("1"), port("65535")), (Ok(1), Ok(65535)));
         for text in ["0", "65536", "-1", "", "22.0", "+22", "0x16"] {
             assert!(port(text).is_err(), "{text}");
@@ -336,7 +399,11 @@ mod tests {
         assert!(url("http://mirror.example.org:8080/etcd.tar.gz").is_ok());
         assert!(package("etcd-server").is_ok() && package("-y").is_err() && package("a;b").is_err());
         assert!(purl("pkg:github/etcd-io/etcd@v3.6.0").is_ok() && purl("etcd").is_err());
-        assert!(user("deploy").is_ok() && user("-x").is_err() && user("a b").is_err() && user("a;b").is_err());
-        assert!(cluster_name("demo-1.a_b").is_ok() && cluster_name("../x").is_err() && cluster_name("").is_err());
+        assert!(
+            user("deploy").is_ok() && user("-x").is_err() && user("a b").is_err() && user("a;b").is_err()
+        );
+        assert!(
+            cluster_name("demo-1.a_b").is_ok() && cluster_name("../x").is_err() && cluster_name("").is_err()
+        );
     }
 }

@@ -5,6 +5,9 @@ use crate::mistake::{Mistake, Place};
 /// The most that an inventory may hold, in bytes: thousands of hosts, each described at length.
 pub const MAX_BYTES: usize = 1 << 20;
 
+/// How many characters before and behind a mistake go with it.
+const MOST_AROUND: usize = 200;
+
 /// What is shown in place of a secret.
 const MASK: &str = "***";
 
@@ -32,11 +35,15 @@ impl Source {
 
     /// A mistake at a place, with the text of its line.
     pub fn mistake(&self, place: Place, message: impl Into<String>, write: Option<String>) -> Mistake {
-        let line = place.line.checked_sub(1).and_then(|at| self.lines.get(at));
+        let line = place.line.checked_sub(1).and_then(|at| self.lines.get(at)).map_or("", String::as_str);
+        // A whole inventory can be one line, and have many mistakes.
+        let cut = place.column.saturating_sub(MOST_AROUND);
+        let line_text = line.chars().skip(cut).take(2 * MOST_AROUND).collect();
         Mistake {
             file: self.name.clone(),
             place,
-            line_text: line.cloned().unwrap_or_default(),
+            line_text,
+            caret: place.column - cut,
             message: message.into(),
             write,
         }
@@ -80,6 +87,9 @@ fn end_of(text: &str) -> Place {
 /// Whether a key of this name has a secret behind it, and not a file with one.
 pub(crate) fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase().replace('-', "_");
+    if matches!(key.as_str(), "pass" | "pwd") || key.ends_with("_pass") || key.ends_with("_pwd") {
+        return true;
+    }
     SECRET_WORDS.iter().any(|word| key.contains(word)) && !key.ends_with("_file")
 }
 
@@ -107,10 +117,25 @@ fn masked(text: &str) -> Vec<String> {
                 below = Some(depth);
                 lines.push(line.get(..at).unwrap_or_default().to_owned() + MASK);
             }
-            None => lines.push(line.to_owned()),
+            None => lines.push(without_user(line)),
         }
     }
     lines
+}
+
+/// A text with stars in place of the user and password of an URL; columns stay what they are.
+pub(crate) fn without_user(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let host = behind.split(['/', ' ', '"', '\'', ',', '}']).next().unwrap_or_default();
+        let user = host.rsplit_once('@').map_or("", |(user, _)| user);
+        shown.extend(user.chars().map(|_| '*'));
+        rest = behind.get(user.len()..).unwrap_or_default();
+    }
+    shown + rest
 }
 
 /// Where in a line the value of the first key with a secret begins.
@@ -138,13 +163,20 @@ mod tests {
     fn what_is_secret_is_not_in_a_line() {
         for (text, shown) in [
             ("ssh: {password: canary, user: x}", "ssh: {password: ***"),
-            ("  sudo_pass: x\n  become-password: canary", "  sudo_pass: x\n  become-password: ***"),
+            ("  sudo_pass: canary\n  become-password: canary", "  sudo_pass: ***\n  become-password: ***"),
             ("password_file: ~/pass # not a secret", "password_file: ~/pass # not a secret"),
             ("\"API_KEY\" : 'canary", "\"API_KEY\" : ***"),
             ("token: |\n  canary\n\n  canary\nname: x", "token: ***\n  ***\n\n  ***\nname: x"),
-            ("a: |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n  canary\n  -----END OPENSSH PRIVATE KEY-----\nb: c",
-             "a: |\n  ***\n  ***\n  ***\nb: c"),
+            (
+                "a: |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n  canary\n  -----END OPENSSH PRIVATE KEY-----\nb: c",
+                "a: |\n  ***\n  ***\n  ***\nb: c",
+            ),
             ("é: ü=ö", "é: ü=ö"),
+            (
+                "url: \"https://me:canary@x.org/a@b\" # http://é@y",
+                "url: \"https://*********@x.org/a@b\" # http://*@y",
+            ),
+            ("ansible_become_pass: canary", "ansible_become_pass: ***"),
         ] {
             assert_eq!(masked(text).join("\n"), shown, "{text}");
         }
@@ -152,12 +184,9 @@ mod tests {
 
     #[test]
     fn what_is_no_text_is_told_with_its_place() {
-        for (bytes, line, column) in [
-            (&b"a: b\r\n\xff"[..], 2, 1),
-            (b"a\0: b", 1, 2),
-            (b"\xff\xfea\0", 1, 1),
-            (b"a: \xe4\xb8", 1, 4),
-        ] {
+        for (bytes, line, column) in
+            [(&b"a: b\r\n\xff"[..], 2, 1), (b"a\0: b", 1, 2), (b"\xff\xfea\0", 1, 1), (b"a: \xe4\xb8", 1, 4)]
+        {
             let (place, message, _) = decode(bytes).unwrap_err();
             assert_eq!(place, Place { line, column }, "{message}");
         }

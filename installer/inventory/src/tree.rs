@@ -8,7 +8,7 @@ use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Str
 
 use crate::faults::{Faults, quoted};
 use crate::mistake::Place;
-use crate::variables;
+use crate::variables::{self, Expanded};
 
 /// How deep lists and maps may lie within each other; the form needs six.
 const MAX_DEPTH: usize = 32;
@@ -40,6 +40,7 @@ pub(crate) struct Scalar {
     pub(crate) text: String,
     /// What was written, for messages: what a variable holds may be secret.
     pub(crate) written: String,
+    pub(crate) has_variable: bool,
     /// How many characters lie between its place and its first one, where it stands as it is.
     pub(crate) inset: Option<usize>,
     /// Without quotes, so that an empty one, `~` and `null` are no value.
@@ -114,7 +115,11 @@ impl<'t> Composer<'t, '_, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::DocumentStart(..) if root.is_some() => {
-                    self.faults.add(place(&span), "a second document begins here", "an inventory is one document: remove this line, or what is not part of it");
+                    self.faults.add(
+                        place(&span),
+                        "a second document begins here",
+                        "an inventory is one document: remove this line, or what is not part of it",
+                    );
                     break;
                 }
                 Event::StreamEnd => break,
@@ -124,7 +129,11 @@ impl<'t> Composer<'t, '_, '_> {
         }
         let root = root.filter(|node| !node.is_null());
         if root.is_none() {
-            self.faults.add(Place::START, "the inventory is empty", "`clusterctl init` asks a few questions and writes one");
+            self.faults.add(
+                Place::START,
+                "the inventory is empty",
+                "`clusterctl init` asks a few questions and writes one",
+            );
         }
         root
     }
@@ -149,6 +158,8 @@ impl<'t> Composer<'t, '_, '_> {
             "indent with spaces: YAML takes no tabs there"
         } else if line.contains('{') && line.contains("{{") {
             "`{{` has no meaning here; variables are written `${NAME}`"
+        } else if has_bare_range(line) {
+            "a range within braces stands in quotes, like `{name: \"a[01:20]\"}`"
         } else {
             "look for a missing quote, bracket, comma or colon here or just before, and at the indentation"
         };
@@ -159,7 +170,11 @@ impl<'t> Composer<'t, '_, '_> {
     fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Option<Node> {
         let place = place(span);
         if depth > MAX_DEPTH {
-            self.faults.add(place, "lists and maps lie too deep within each other here", "no part of an inventory lies deeper than six levels");
+            self.faults.add(
+                place,
+                "lists and maps lie too deep within each other here",
+                "no part of an inventory lies deeper than six levels",
+            );
             return None;
         }
         let is_text = self.tag(&event, span);
@@ -207,7 +222,9 @@ impl<'t> Composer<'t, '_, '_> {
             (raw.get(1..raw.len().saturating_sub(1)) == Some(written)).then_some(1)
         };
         match variables::expand(written, self.lookup) {
-            Ok(text) => Kind::Scalar(Scalar { text, written: written.to_owned(), inset, plain }),
+            Ok(Expanded { text, has_variable }) => {
+                Kind::Scalar(Scalar { text, written: written.to_owned(), has_variable, inset, plain })
+            }
             Err(wrong) => {
                 let mut at = place(span);
                 at.column += inset.map_or(0, |inset| inset + wrong.at);
@@ -240,12 +257,18 @@ impl<'t> Composer<'t, '_, '_> {
                 continue;
             }
             let (key, plain) = match &event {
-                Event::Scalar(key, style, ..) => (Some(key.clone().into_owned()), *style == ScalarStyle::Plain),
+                Event::Scalar(key, style, ..) => {
+                    (Some(key.clone().into_owned()), *style == ScalarStyle::Plain)
+                }
                 _ => (None, false),
             };
             let key_place = place(&span);
             if key.is_none() {
-                self.faults.add(key_place, "a key has to be a text", "write `key: value`; quote a text that begins with `[`, `{` or `*`");
+                self.faults.add(
+                    key_place,
+                    "a key has to be a text",
+                    "write `key: value`; quote a text that begins with `[`, `{` or `*`",
+                );
                 self.node(event, &span, depth + 1)?;
             }
             let mut value = self.following(depth)?;
@@ -257,7 +280,11 @@ impl<'t> Composer<'t, '_, '_> {
                 Some(key) if plain && key == "<<" => merged.push(Entry { key, place: key_place, value }),
                 Some(key) => match places.get(&key) {
                     Some(first) => {
-                        let message = format!("{} stands here a second time, first in line {}", quoted(&key), first.line);
+                        let message = format!(
+                            "{} stands here a second time, first in line {}",
+                            quoted(&key),
+                            first.line
+                        );
                         self.faults.add(key_place, message, "keep one of the two");
                     }
                     None => {
@@ -301,19 +328,31 @@ impl<'t> Composer<'t, '_, '_> {
                     }
                 }
                 Kind::Broken => {}
-                _ => self.faults.add(merge.place, "`<<` takes in maps alone", "write `<<: *anchor`, and `&anchor` at a map that stands before"),
+                _ => self.faults.add(
+                    merge.place,
+                    "`<<` takes in maps alone",
+                    "write `<<: *anchor`, and `&anchor` at a map that stands before",
+                ),
             }
         }
     }
 
     fn alias(&mut self, id: usize, place: Place) -> Option<Node> {
         let Some((node, size)) = self.anchors.get(&id) else {
-            self.faults.add(place, "this alias stands in what it means", "an alias means what stands before it");
+            self.faults.add(
+                place,
+                "this alias stands within what it stands for",
+                "an alias stands for what is complete before it",
+            );
             return Some(Node { place, kind: Kind::Broken });
         };
         self.copies += size;
         if self.copies > MAX_COPIES {
-            self.faults.add(place, "aliases make too much of the inventory", "ranges like `a[01:20]` describe many hosts in one entry");
+            self.faults.add(
+                place,
+                "aliases make too much of the inventory",
+                "ranges like `a[01:20]` describe many hosts in one entry",
+            );
             return None;
         }
         let mut kind = node.kind.clone();
@@ -322,6 +361,17 @@ impl<'t> Composer<'t, '_, '_> {
         }
         Some(Node { place, kind })
     }
+}
+
+/// Whether a line has a range like `a[01:20]` without quotes, which YAML takes for a list within braces.
+fn has_bare_range(line: &str) -> bool {
+    line.match_indices('[').any(|(at, _)| {
+        let inside =
+            line.get(at + 1..).and_then(|rest| rest.split_once(']')).map_or("", |(inside, _)| inside);
+        let is_quoted = line.get(..at).is_some_and(|before| before.matches(['"', '\'']).count() % 2 == 1);
+        let is_range = inside.contains(':') && inside.chars().all(|c| c.is_ascii_digit() || c == ':');
+        is_range && !is_quoted
+    })
 }
 
 fn place(span: &Span) -> Place {
