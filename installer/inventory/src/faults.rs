@@ -1,7 +1,7 @@
 //! Where mistakes are gathered while an inventory is read.
 
 use crate::mistake::{Mistake, Mistakes, Place};
-use crate::source::{Source, without_user};
+use crate::source::{Source, without_passwords};
 
 /// More mistakes are not gathered: nobody reads them, and a text of a megabyte could hold very many.
 const MOST: usize = 200;
@@ -55,7 +55,7 @@ impl<'s> Faults<'s> {
     }
 }
 
-/// A text as a message quotes it: short, and without the password of an URL or a key.
+/// A text as a message quotes it: short, and without the password of an URL and without a private key.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     if text.is_empty() {
@@ -64,7 +64,7 @@ pub(crate) fn quoted(text: &str) -> String {
     if text.contains("PRIVATE KEY") {
         return "`***`".to_owned();
     }
-    let text = without_user(text);
+    let text = without_passwords(text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("`{}…`", text.get(..end).unwrap_or_default()),
         None => format!("`{text}`"),

@@ -233,13 +233,22 @@ pub(crate) fn blame(place: Place, scalar: &Scalar, problem: Problem, faults: &mu
     faults.push(place, message, write);
 }
 
+/// Tells of a key with a secret behind it; false when it is none.
+pub(crate) fn secret(entry: &Entry, faults: &mut Faults<'_>) -> bool {
+    let is_one = is_secret(&entry.key);
+    if is_one {
+        let message = format!("{} stands here: secrets do not belong into an inventory", quoted(&entry.key));
+        let write = "remove it, and its value from wherever this file was copied to; `password_file: PATH` names a file \
+                     with the password to log in with, `--ask-pass` asks for it";
+        faults.add(entry.place, message, write);
+    }
+    is_one
+}
+
 /// Tells of a key that the form does not have; the one that was probably meant comes back.
 fn unknown(entry: &Entry, form: &Form, faults: &mut Faults<'_>) -> Option<&'static str> {
     let Entry { key, place, .. } = entry;
-    if is_secret(key) {
-        let message = format!("{} stands here: secrets do not belong into an inventory", quoted(key));
-        let write = "remove it, and its value from wherever this file was copied to; `password_file: PATH` names a file with the password to log in with, `--ask-pass` asks for it";
-        faults.add(*place, message, write);
+    if secret(entry, faults) {
         return None;
     }
     let message = format!("unknown key {} in {}", quoted(key), form.name);

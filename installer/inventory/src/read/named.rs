@@ -7,7 +7,7 @@ use scheduler::attributes::Attributes;
 use scheduler::{Resources, TextError, TextProblem};
 
 use crate::faults::{Faults, Problem, quoted};
-use crate::fields::{Fields, blame, scalar};
+use crate::fields::{Fields, blame, scalar, secret};
 use crate::tree::{Kind, Node};
 
 /// What an agent has to offer.
@@ -62,6 +62,9 @@ fn text<T: FromStr<Err = TextError>>(
         if let Some(why) = bad_name::<T>(&entry.key) {
             let message = format!("{} cannot stand in `{name}`{why}", quoted(&entry.key));
             faults.add(entry.place, message, form.clone());
+            continue;
+        }
+        if secret(entry, faults) {
             continue;
         }
         let Some(value) = scalar(&entry.value, &entry.key, faults) else { continue };
