@@ -75,7 +75,7 @@ pub struct Timeouts {
 /// One host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Host {
-    /// What people call it.
+    /// What people call it, in lower case.
     pub name: String,
     /// Where the operator's machine reaches it.
     pub address: Address,
