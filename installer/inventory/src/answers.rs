@@ -89,11 +89,14 @@ pub fn machines(text: &str, prefix: &str) -> Result<Vec<Machine>, String> {
         let addresses = pattern(address, names::address)?;
         if let Some(names) = names.as_ref().filter(|names| names.count() != addresses.count()) {
             let (named, there) = (names.count(), addresses.count());
-            return Err(format!("`{word}`: the name stands for {named}, the address for {there}; write ranges of the same length"));
+            return Err(format!(
+                "`{word}`: the name stands for {named}, the address for {there}; write ranges of the same length"
+            ));
         }
         patterns.push((names, addresses));
     }
-    let unnamed: usize = patterns.iter().filter(|(name, _)| name.is_none()).map(|(_, address)| address.count()).sum();
+    let unnamed: usize =
+        patterns.iter().filter(|(name, _)| name.is_none()).map(|(_, address)| address.count()).sum();
     let width = if unnamed >= 10 { unnamed.to_string().len() } else { 0 };
     let mut next = 1;
     let machines = patterns.into_iter().map(|(name, address)| {
@@ -101,7 +104,11 @@ pub fn machines(text: &str, prefix: &str) -> Result<Vec<Machine>, String> {
             let (first, last) = (next, next + address.count() - 1);
             next = last + 1;
             let is_range = address.is_range();
-            if is_range { format!("{prefix}[{first:0width$}:{last:0width$}]") } else { format!("{prefix}{first:0width$}") }
+            if is_range {
+                format!("{prefix}[{first:0width$}:{last:0width$}]")
+            } else {
+                format!("{prefix}{first:0width$}")
+            }
         });
         Machine { name, address: address.to_string() }
     });
@@ -109,7 +116,8 @@ pub fn machines(text: &str, prefix: &str) -> Result<Vec<Machine>, String> {
 }
 
 fn pattern<T>(text: &str, check: impl Fn(&str) -> Result<T, Problem>) -> Result<Pattern, String> {
-    let pattern = Pattern::parse(text).map_err(|error| format!("`{text}` {error}"))?;
+    let pattern =
+        Pattern::parse(text).map_err(|error| format!("`{text}` {error}; {}", error.problem.write()))?;
     for single in pattern.texts() {
         said(&single, &check)?;
     }
@@ -132,7 +140,11 @@ pub fn check_masters(masters: &[Machine]) -> Result<(), String> {
 }
 
 fn count(machines: &[Machine]) -> usize {
-    machines.iter().filter_map(|machine| Pattern::parse(&machine.address).ok()).map(|pattern| pattern.count()).sum()
+    machines
+        .iter()
+        .filter_map(|machine| Pattern::parse(&machine.address).ok())
+        .map(|pattern| pattern.count())
+        .sum()
 }
 
 impl Answers {
@@ -179,7 +191,8 @@ pub fn render(answers: &Answers) -> String {
         };
         host(&mut text, machine, roles);
     }
-    for machine in agents.iter().filter(|agent| masters.iter().all(|master| master.address != agent.address)) {
+    for machine in agents.iter().filter(|agent| masters.iter().all(|master| master.address != agent.address))
+    {
         host(&mut text, machine, "[agent]");
     }
     text.push_str(
@@ -258,7 +271,8 @@ mod tests {
     fn one_machine_can_be_all() {
         let answers = answers("192.0.2.11", "192.0.2.11 192.0.2.12");
         let inventory = answers.check().unwrap();
-        let hosts: Vec<_> = inventory.hosts.iter().map(|host| (host.name.as_str(), host.roles.len())).collect();
+        let hosts: Vec<_> =
+            inventory.hosts.iter().map(|host| (host.name.as_str(), host.roles.len())).collect();
         assert_eq!(hosts, [("m1", 2), ("a2", 1)]);
     }
 
@@ -280,7 +294,7 @@ mod tests {
         for (text, says) in [
             ("192.0.2.300", "`192.0.2.300` is no IPv4 address; write four numbers"),
             ("192.0.2.[250:256]", "`192.0.2.256` is no IPv4 address"),
-            ("a[1", "`a[1` has a bracket"),
+            ("a[1", "`a[1` has a bracket without the other one; a range is"),
             ("n=192.0.2.[1:2]", "`n=192.0.2.[1:2]`: the name stands for 1, the address for 2"),
             ("a_b=x", "`a_b` is no name of a host, since it has an underscore"),
         ] {
@@ -298,7 +312,10 @@ mod tests {
     #[test]
     fn answers_that_do_not_fit_together_are_told() {
         let mistakes = answers("192.0.2.11", "192.0.2.[10:12]").check().unwrap_err();
-        assert!(mistakes.to_string().contains("192.0.2.11 is the address of a host already"), "{mistakes}");
+        assert!(
+            mistakes.to_string().contains("192.0.2.11 is the address of `m1` in line 15 already"),
+            "{mistakes}"
+        );
     }
 
     proptest! {

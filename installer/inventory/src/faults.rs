@@ -1,10 +1,10 @@
 //! Where mistakes are gathered while an inventory is read.
 
 use crate::mistake::{Mistake, Mistakes, Place};
-use crate::source::Source;
+use crate::source::{Source, without_passwords};
 
 /// More mistakes are not gathered: nobody reads them, and a text of a megabyte could hold very many.
-const MOST: usize = 1000;
+const MOST: usize = 200;
 
 /// What is wrong with one value, as words that follow it: `is no port`, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +55,16 @@ impl<'s> Faults<'s> {
     }
 }
 
-/// A text as a message quotes it: short.
+/// A text as a message quotes it: short, and without the password of an URL and without a private key.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
+    if text.is_empty() {
+        return "an empty text".to_owned();
+    }
+    if text.contains("PRIVATE KEY") {
+        return "`***`".to_owned();
+    }
+    let text = without_passwords(text);
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("`{}…`", text.get(..end).unwrap_or_default()),
         None => format!("`{text}`"),

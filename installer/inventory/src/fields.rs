@@ -53,15 +53,17 @@ impl<'t> Fields<'t> {
             _ => {
                 let message = format!("{} is a map of keys and values, not {}", form.name, node.what());
                 let keys: Vec<&str> = form.keys.iter().map(|key| key.name).take(3).collect();
-                faults.add(node.place, message, format!("write `key: value`; keys are {} and others", keys.join(", ")));
+                let others = if form.keys.len() > keys.len() { " and others" } else { "" };
+                let write = format!("write `key: value`; keys are {}{others}", keys.join(", "));
+                faults.add(node.place, message, write);
                 return None;
             }
         };
-        for entry in entries.iter().filter(|entry| form.key(&entry.key).is_none()) {
-            unknown(entry, form, faults);
-        }
+        let unknown_entries = entries.iter().filter(|entry| form.key(&entry.key).is_none());
+        let meant: Vec<&str> = unknown_entries.filter_map(|entry| unknown(entry, form, faults)).collect();
         let fields = Fields { form, place: node.place, entries };
-        for key in form.keys.iter().filter(|key| key.is_required && fields.entry(key.name).is_none()) {
+        let is_missing = |name: &str| fields.entry(name).is_none() && !meant.contains(&name);
+        for key in form.keys.iter().filter(|key| key.is_required && is_missing(key.name)) {
             let message = format!("{} has no `{}`", form.name, key.name);
             faults.add(node.place, message, format!("write `{}: …`. {}", key.name, key.help));
         }
@@ -166,7 +168,10 @@ fn choose<T>(text: &str, words: &[&'static str], meaning: impl Fn(&str) -> Optio
     if let Some(value) = meaning(text) {
         return Ok(value);
     }
-    let other = OTHER_ROLES.iter().find(|(other, word)| *other == text && words.contains(word)).map(|(_, word)| *word);
+    let other = OTHER_ROLES
+        .iter()
+        .find(|(other, word)| *other == text && words.contains(word))
+        .map(|(_, word)| *word);
     let near = other.or_else(|| similar(text, words.iter().copied()));
     let all = words.join("`, `");
     let write = match near {
@@ -187,7 +192,13 @@ pub(crate) fn scalar<'t>(node: &'t Node, name: &str, faults: &mut Faults<'_>) ->
         Kind::Broken => None,
         _ => {
             let message = format!("`{name}` is a single value, not {}", node.what());
-            faults.add(node.place, message, "quote a text that begins with `[` or `{`");
+            let write = match node.kind {
+                Kind::List(_) => "write one value; a text that begins with `[` stands in quotes",
+                _ => {
+                    "write one value; a text that begins with `{` stands in quotes, and a variable is written `${NAME}`"
+                }
+            };
+            faults.add(node.place, message, write);
             None
         }
     }
@@ -211,26 +222,34 @@ fn checked<T>(
 /// Tells what is wrong with a value. What a variable holds is not shown: it may be secret.
 pub(crate) fn blame(place: Place, scalar: &Scalar, problem: Problem, faults: &mut Faults<'_>) {
     let Problem { message, write } = problem;
-    let is_written = scalar.text == scalar.written;
-    let (message, write) = if is_written {
-        (format!("{} {message}", quoted(&scalar.written)), write)
+    let (message, write) = if !scalar.has_variable {
+        (format!("{} {message}", quoted(&scalar.text)), write)
     } else {
         // What stands behind the first words may quote a part of the value.
         let general = message.split([',', ':', ';']).next().unwrap_or_default();
-        let message = format!("{} {general} with what the variable holds", quoted(&scalar.written));
+        let message = format!("{}, with what the variable holds, {general}", quoted(&scalar.written));
         (message, Some("look at what the variable holds; it is not shown, since it may be secret".to_owned()))
     };
     faults.push(place, message, write);
 }
 
-/// A key that the form does not have.
-fn unknown(entry: &Entry, form: &Form, faults: &mut Faults<'_>) {
+/// Tells of a key with a secret behind it; false when it is none.
+pub(crate) fn secret(entry: &Entry, faults: &mut Faults<'_>) -> bool {
+    let is_one = is_secret(&entry.key);
+    if is_one {
+        let message = format!("{} stands here: secrets do not belong into an inventory", quoted(&entry.key));
+        let write = "remove it, and its value from wherever this file was copied to; `password_file: PATH` names a file \
+                     with the password to log in with, `--ask-pass` asks for it";
+        faults.add(entry.place, message, write);
+    }
+    is_one
+}
+
+/// Tells of a key that the form does not have; the one that was probably meant comes back.
+fn unknown(entry: &Entry, form: &Form, faults: &mut Faults<'_>) -> Option<&'static str> {
     let Entry { key, place, .. } = entry;
-    if is_secret(key) {
-        let message = format!("{} stands here: secrets do not belong into an inventory", quoted(key));
-        let write = "remove it, and its value from wherever this file was copied to; `password_file: PATH` names a file with the password to log in with, `--ask-pass` asks for it";
-        faults.add(*place, message, write);
-        return;
+    if secret(entry, faults) {
+        return None;
     }
     let message = format!("unknown key {} in {}", quoted(key), form.name);
     let other = OTHER_NAMES.iter().find(|(other, name)| *other == key.as_str() && form.key(name).is_some());
@@ -241,4 +260,5 @@ fn unknown(entry: &Entry, form: &Form, faults: &mut Faults<'_>) {
         None => format!("possible are {}", names.join(", ")),
     };
     faults.add(*place, message, write);
+    near
 }

@@ -1,7 +1,7 @@
 //! The inventory: from the text that an operator wrote to hosts that the installer can work with, or to every mistake in it.
 //!
 //! [`read`] takes the file's name and bytes, and a function that looks variables up; [`schema`] describes the form for editors;
-//! [`answers`] writes the first inventory from what a person said. One table, [`form`], has every key with its help: reader and
+//! [`answers`] writes the first inventory from what a person said. One table, `form`, has every key with its help: reader and
 //! schema are made from it.
 //!
 //! ```text

@@ -32,8 +32,10 @@ pub struct Mistake {
     pub file: String,
     /// Where it stands.
     pub place: Place,
-    /// The line in which it stands, without what is secret.
+    /// The line in which it stands, without what is secret; of a very long one the part around the place.
     pub line_text: String,
+    /// Below which character of that text the caret stands, from 1.
+    pub caret: usize,
     /// What is wrong.
     pub message: String,
     /// What to write instead, where that is known.
@@ -45,7 +47,7 @@ impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Place { line, column } = self.place;
         write!(f, "{}:{line}:{column}: {}", harmless(&self.file), harmless(&self.message))?;
-        let (text, before) = window(&self.line_text, column);
+        let (text, before) = window(&self.line_text, self.caret);
         if !text.trim().is_empty() {
             let number = line.to_string();
             write!(f, "\n  {number} | {text}\n  {:width$} | {:before$}^", "", "", width = number.len())?;
@@ -137,7 +139,14 @@ mod tests {
     fn at(column: usize, line: &str) -> Mistake {
         let place = Place { line: 7, column };
         let (file, message) = ("inventory.yaml".to_owned(), "unknown key `adress`".to_owned());
-        Mistake { file, place, line_text: line.to_owned(), message, write: Some("write `address`".to_owned()) }
+        Mistake {
+            file,
+            place,
+            line_text: line.to_owned(),
+            caret: column,
+            message,
+            write: Some("write `address`".to_owned()),
+        }
     }
 
     #[test]

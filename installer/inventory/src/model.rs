@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use scheduler::attributes::Attributes;
 use scheduler::Resources;
+use scheduler::attributes::Attributes;
 use serde::{Serialize, Serializer};
 
 use crate::mistake::{Mistake, Place};
@@ -75,7 +75,7 @@ pub struct Timeouts {
 /// One host.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Host {
-    /// What people call it.
+    /// What people call it, in lower case.
     pub name: String,
     /// Where the operator's machine reaches it.
     pub address: Address,

@@ -38,26 +38,41 @@ pub struct RangeError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeProblem {
     /// There is no closing bracket, or no opening one.
-    #[error("has a bracket that is not closed or not opened; a range is written like `a[01:20]`")]
+    #[error("has a bracket without the other one")]
     Unbalanced,
     /// Not two numbers with a colon between them.
-    #[error("has brackets that hold no range: write two numbers, like `a[01:20]`")]
+    #[error("has brackets that hold no range")]
     NotNumbers,
     /// An IPv6 address in brackets.
-    #[error("is an IPv6 address in brackets: write it without them")]
+    #[error("is an IPv6 address in brackets")]
     Bracketed,
     /// A second range.
-    #[error("has a second range; one is possible, and further ones need entries of their own")]
+    #[error("has a second range")]
     Second,
     /// The range ends before it begins.
-    #[error("has a range that ends before it begins; write `[{0}:{1}]`")]
+    #[error("has a range that ends before it begins")]
     Backward(String, String),
     /// `[01:100]`: it is not clear how the numbers are written.
-    #[error("has a range whose numbers have zeros in front but not the same length; write `[{0}:{1}]`")]
+    #[error("has a range whose numbers have zeros in front and not the same length")]
     Padding(String, String),
     /// More than the inventory may describe.
     #[error("has a range of more than {MAX_HOSTS} hosts")]
     TooMany,
+}
+
+impl RangeProblem {
+    /// What to write instead.
+    pub fn write(&self) -> String {
+        match self {
+            Self::Unbalanced | Self::NotNumbers => {
+                "a range is two numbers in brackets, like `a[01:20]` or `192.0.2.[21:40]`".to_owned()
+            }
+            Self::Bracketed => "write it without brackets".to_owned(),
+            Self::Second => "write an entry of its own for each of the first range's numbers".to_owned(),
+            Self::Backward(first, last) | Self::Padding(first, last) => format!("write `[{first}:{last}]`"),
+            Self::TooMany => "make several clusters of so many hosts".to_owned(),
+        }
+    }
 }
 
 impl Pattern {
@@ -89,7 +104,9 @@ impl Pattern {
             return wrong(text.len() - after.len() + at, problem);
         }
         match range(inside) {
-            Ok(range) => Ok(Pattern { before: before.to_owned(), range: Some(range), after: after.to_owned() }),
+            Ok(range) => {
+                Ok(Pattern { before: before.to_owned(), range: Some(range), after: after.to_owned() })
+            }
             Err(problem) => wrong(open, problem),
         }
     }

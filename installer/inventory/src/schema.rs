@@ -35,7 +35,7 @@ fn of_form(form: &Form) -> Json {
 }
 
 /// A value with a variable in it may stand everywhere.
-fn or_variable(schema: Json) -> Json {
+fn or_variable(schema: &Json) -> Json {
     json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{"}]})
 }
 
@@ -43,10 +43,14 @@ fn of_value(value: &Value) -> Json {
     match value {
         // Quotes are optional: `08` is a name and a number, `no` a name and a truth value, to readers of old YAML.
         Value::Text => json!({"type": ["string", "number", "boolean"]}),
-        Value::Port => or_variable(json!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+$"})),
-        Value::Truth => or_variable(json!({"enum": [true, false, "true", "false", "yes", "no", "on", "off"]})),
-        Value::Duration => or_variable(json!({"type": "string", "pattern": "^[0-9]+ *(ms|s|m|min|h)$"})),
-        Value::Choice(words) => or_variable(json!({"enum": words})),
+        Value::Port => or_variable(
+            &json!({"type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": "^[0-9]+$"}),
+        ),
+        Value::Truth => {
+            or_variable(&json!({"enum": [true, false, "true", "false", "yes", "no", "on", "off"]}))
+        }
+        Value::Duration => or_variable(&json!({"type": "string", "pattern": "^[0-9]+ *(ms|s|m|min|h)$"})),
+        Value::Choice(words) => or_variable(&json!({"enum": words})),
         Value::Some(value) => {
             let one = of_value(value);
             json!({"anyOf": [one.clone(), {"type": "array", "items": one}]})

@@ -8,22 +8,34 @@ pub(crate) struct Wrong {
     pub(crate) write: String,
 }
 
+/// A value with its variables put in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Expanded {
+    pub(crate) text: String,
+    pub(crate) has_variable: bool,
+}
+
 /// Puts the values of variables in. `lookup` says what a variable holds; one that is empty counts as unset where there is a
 /// default, as in a shell. What a variable holds is taken as it is: a dollar in it means nothing.
-pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, Wrong> {
+pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Expanded, Wrong> {
     let mut expanded = String::with_capacity(text.len());
+    let mut has_variable = false;
     let mut rest = text;
     while let Some((plain, behind)) = rest.split_once('$') {
         expanded.push_str(plain);
         let at = text.get(..text.len() - behind.len() - 1).unwrap_or_default().chars().count();
-        let wrong = |message: &str, write: &str| Wrong { at, message: message.to_owned(), write: write.to_owned() };
+        let wrong =
+            |message: &str, write: &str| Wrong { at, message: message.to_owned(), write: write.to_owned() };
         if let Some(behind) = behind.strip_prefix('$') {
             expanded.push('$');
             rest = behind;
             continue;
         }
         let Some(behind) = behind.strip_prefix('{') else {
-            return Err(wrong("a single `$` begins a variable", "write `$$` for a dollar, `${NAME}` for a variable"));
+            return Err(wrong(
+                "a single `$` begins a variable",
+                "write `$$` for a dollar, `${NAME}` for a variable",
+            ));
         };
         let Some((inside, behind)) = behind.split_once('}') else {
             return Err(wrong("the variable has no closing `}`", "write `${NAME}` or `${NAME:-default}`"));
@@ -32,8 +44,12 @@ pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Res
             inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
         if !is_name(name) {
             let message = format!("`{name}` is no name of a variable");
-            return Err(wrong(&message, "write `${NAME}` or `${NAME:-default}`; names have letters, digits and `_`"));
+            return Err(wrong(
+                &message,
+                "write `${NAME}` or `${NAME:-default}`; names have letters, digits and `_`",
+            ));
         }
+        has_variable = true;
         match (lookup(name), default) {
             (Some(value), None) => expanded.push_str(&value),
             (Some(value), Some(_)) if !value.is_empty() => expanded.push_str(&value),
@@ -46,7 +62,7 @@ pub(crate) fn expand(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Res
         rest = behind;
     }
     expanded.push_str(rest);
-    Ok(expanded)
+    Ok(Expanded { text: expanded, has_variable })
 }
 
 fn is_name(name: &str) -> bool {
@@ -79,9 +95,12 @@ mod tests {
             ("${B:-}", ""),
             ("${A:-two}", "one"),
             ("$$A $${A}", "$A ${A}"),
+            ("$$$${A}", "$${A}"),
             ("${DOLLAR}", "$A ${A}"),
         ] {
-            assert_eq!(expand(text, &lookup), Ok(expanded.to_owned()), "{text}");
+            let read = expand(text, &lookup).unwrap();
+            assert_eq!(read.text, expanded, "{text}");
+            assert_eq!(read.has_variable, text.replace("$$", "").contains("${"), "{text}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Whole inventories: those that are accepted, with what is understood, and those that are refused, with what is told.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,7 +49,8 @@ fn shown(inventory: &Inventory) -> String {
         // An empty list of jump hosts says something.
         ssh.retain(|key, value| !is_empty(value) || (key == "jump" && !value.is_null()));
     }
-    let hosts = value["hosts"].as_array().unwrap().iter().map(|host| format!("\n  {host}")).collect::<String>();
+    let hosts =
+        value["hosts"].as_array().unwrap().iter().map(|host| format!("\n  {host}")).collect::<String>();
     format!("cluster: {}\nartifacts: {}\nhosts:{hosts}", value["cluster"], value["artifacts"])
 }
 
@@ -78,7 +81,8 @@ fn what_is_refused_is_told_with_all_its_mistakes() {
 #[test]
 fn mistakes_stand_in_the_order_of_their_places() {
     for (name, path) in fixtures("refused") {
-        let places: Vec<_> = read_file(&path).unwrap_err().0.into_iter().map(|mistake| mistake.place).collect();
+        let places: Vec<_> =
+            read_file(&path).unwrap_err().0.into_iter().map(|mistake| mistake.place).collect();
         assert!(places.is_sorted(), "{name}: {places:?}");
     }
 }
@@ -106,7 +110,7 @@ fn the_schema_allows_what_is_accepted() {
 #[test]
 fn the_schema_refuses_what_an_editor_can_see() {
     let validator = jsonschema::draft202012::new(&schema()).unwrap();
-    for name in ["unknown_keys", "missing", "wrong_kinds", "wrong_kinds_in_a_host", "ports", "ssh", "secrets"] {
+    for name in ["unknown_keys", "missing", "wrong_kinds", "ports", "ssh", "secrets"] {
         let path = fixtures("refused").into_iter().find(|(found, _)| found == name).unwrap().1;
         assert!(!validator.is_valid(&as_json(&path)), "{name}");
     }
@@ -145,8 +149,26 @@ fn every_key_of_the_schema_is_read() {
         }
         let mistakes = read("f", document.as_bytes(), variable).unwrap_err();
         let at = document.find("[[").unwrap() + 1;
-        let told = mistakes.0.iter().find(|mistake| mistake.place.column >= at && !mistake.message.contains(" has no `"));
+        let told = mistakes
+            .0
+            .iter()
+            .find(|mistake| mistake.place.column >= at && !mistake.message.contains(" has no `"));
         let told = told.unwrap_or_else(|| panic!("nothing is told about {path}:\n{mistakes}"));
         assert!(!told.message.starts_with("unknown key"), "{path} is not known: {}", told.message);
     }
+}
+
+#[test]
+fn what_is_found_later_is_told_like_the_readers_mistakes() {
+    let (_, path) = fixtures("accepted").into_iter().find(|(name, _)| name == "design").unwrap();
+    let inventory = read_file(&path).unwrap();
+    let place = inventory.host("m2").unwrap().declared;
+    let mistake =
+        inventory.mistake(place, "`m2` and `m3` are one machine", Some("remove one of them".to_owned()));
+    insta::assert_snapshot!(mistake, @r#"
+    inventory.yaml:13:5: `m2` and `m3` are one machine
+      13 |   - {name: m2, address: 192.0.2.12, roles: [coordinator, master], host_key: "SHA256:AAAAAAAAAAAAAAAA…
+         |     ^
+      remove one of them
+    "#);
 }

@@ -1,11 +1,14 @@
 //! `artifacts`: where parts come from.
 
-use crate::faults::Faults;
+use crate::faults::{Faults, Problem};
 use crate::fields::Fields;
 use crate::form::{self, Form};
 use crate::model::{Arch, Artifact, Artifacts, Origin};
 use crate::names;
 use crate::tree::Node;
+
+/// A key, what may stand behind it, and what it makes.
+type Kind = (&'static str, fn(&str) -> Result<String, Problem>, fn(String) -> Origin);
 
 pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Option<Artifacts> {
     let fields = Fields::of(node, &form::ARTIFACTS, faults)?;
@@ -25,7 +28,7 @@ pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Option<Artifacts> {
 fn artifact(node: &Node, form: &'static Form, faults: &mut Faults<'_>) -> Option<Artifact> {
     let fields = Fields::of(node, form, faults)?;
     let mut origins = Vec::new();
-    let kinds: [(&str, fn(&str) -> _, fn(String) -> Origin); 4] = [
+    let kinds: [Kind; 4] = [
         ("file", names::path, Origin::File),
         ("url", names::url, Origin::Url),
         ("package", names::package, Origin::Package),
@@ -45,15 +48,28 @@ fn artifact(node: &Node, form: &'static Form, faults: &mut Faults<'_>) -> Option
             faults.add(fields.place, "it is not said where this artifact comes from", write);
         }
         ["url"] if !fields.has("sha256") => {
-            faults.add(fields.place_of("url"), "an artifact from an URL has no `sha256`", "write the checksum that its makers publish: `sha256: DIGITS`");
+            faults.add(
+                fields.place_of("url"),
+                "an artifact from an URL has no `sha256`",
+                "write the checksum that its makers publish: `sha256: DIGITS`",
+            );
         }
         ["package"] if fields.has("sha256") => {
-            faults.add(fields.place_of("sha256"), "a package has no `sha256` here", "remove it: the distribution signs its packages");
+            faults.add(
+                fields.place_of("sha256"),
+                "a package has no `sha256` here",
+                "remove it: the distribution signs its packages",
+            );
         }
         [_] => {}
         several => {
-            let message = format!("an artifact comes from one place, and here stand `{}`", several.join("` and `"));
-            faults.add(fields.place_of(several.last().copied().unwrap_or_default()), message, "keep one of them");
+            let message =
+                format!("an artifact comes from one place, and here stand `{}`", several.join("` and `"));
+            faults.add(
+                fields.place_of(several.last().copied().unwrap_or_default()),
+                message,
+                "keep one of them",
+            );
         }
     }
     Some(Artifact { origin: origins.pop()?, sha256, declared: fields.place })

@@ -31,7 +31,11 @@ pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Option<Cluster> {
     if port == agent_port {
         let key = if fields.has("agent_port") { "agent_port" } else { "port" };
         let message = format!("masters and agents would both listen on port {port}");
-        faults.add(fields.place_of(key), message, "write different ports for `port` and `agent_port`, which are 5050 and 5051 by default");
+        faults.add(
+            fields.place_of(key),
+            message,
+            "write different ports for `port` and `agent_port`, which are 5050 and 5051 by default",
+        );
     }
     let timeouts = match fields.node("timeouts") {
         Some(node) => timeouts(node, faults),
@@ -43,9 +47,8 @@ pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Option<Cluster> {
 
 fn timeouts(node: &Node, faults: &mut Faults<'_>) -> Timeouts {
     let Some(fields) = Fields::of(node, &form::TIMEOUTS, faults) else { return TIMEOUTS };
-    let mut length = |name: &str, default| {
-        fields.value(name, faults, names::duration).map_or(default, |read| read.value)
-    };
+    let mut length =
+        |name: &str, default| fields.value(name, faults, names::duration).map_or(default, |read| read.value);
     let timeouts = Timeouts {
         lease: length("lease", TIMEOUTS.lease),
         unreachable: length("unreachable", TIMEOUTS.unreachable),
@@ -54,7 +57,11 @@ fn timeouts(node: &Node, faults: &mut Faults<'_>) -> Timeouts {
     if timeouts.unreachable <= timeouts.lease {
         let key = if fields.has("unreachable") { "unreachable" } else { "lease" };
         let message = "agents would be unreachable before a new master can lead";
-        faults.add(fields.place_of(key), message, "write an `unreachable` that is longer than `lease`, like 75s and 3s");
+        faults.add(
+            fields.place_of(key),
+            message,
+            "write an `unreachable` that is longer than `lease`, like 75s and 3s",
+        );
     }
     timeouts
 }

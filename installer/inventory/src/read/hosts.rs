@@ -22,6 +22,7 @@ pub(crate) struct Listed {
     pub(crate) private_address: Option<Place>,
     pub(crate) hostname: Option<Place>,
     pub(crate) roles: Place,
+    pub(crate) are_roles_known: bool,
 }
 
 /// All hosts, ranges expanded. Those with mistakes are there too, as far as they could be read: the others are checked
@@ -48,7 +49,11 @@ pub(super) fn read(node: &Node, defaults: &Settings, faults: &mut Faults<'_>) ->
     for entry in entries {
         let Some(more) = host(entry, defaults, faults) else { continue };
         if hosts.len() + more.len() > MAX_HOSTS {
-            faults.add(entry.place, format!("here the inventory comes to more than {MAX_HOSTS} hosts"), "make another cluster of the rest");
+            faults.add(
+                entry.place,
+                format!("here the inventory comes to more than {MAX_HOSTS} hosts"),
+                "make another cluster of the rest",
+            );
             break;
         }
         hosts.extend(more);
@@ -84,7 +89,7 @@ fn each<T>(
             if text.text == text.written {
                 place.column += text.inset.map_or(0, |inset| inset + error.at);
             }
-            let problem = Problem::new(error.to_string(), "a range is two numbers in brackets, like `a[01:20]` or `192.0.2.[21:40]`");
+            let problem = Problem::new(error.to_string(), error.problem.write());
             blame(place, text, problem, faults);
             return None;
         }
@@ -112,16 +117,24 @@ fn host(node: &Node, defaults: &Settings, faults: &mut Faults<'_>) -> Option<Vec
     let private_address = each(&fields, "private_address", faults, names::address);
     let hostname = each(&fields, "hostname", faults, |text| names::address(text).map(|it| it.to_string()));
     let count = count(
-        &[("name", shape(name.as_ref())), ("address", shape(address.as_ref())),
-          ("private_address", shape(private_address.as_ref())), ("hostname", shape(hostname.as_ref()))],
+        &[
+            ("name", shape(name.as_ref())),
+            ("address", shape(address.as_ref())),
+            ("private_address", shape(private_address.as_ref())),
+            ("hostname", shape(hostname.as_ref())),
+        ],
         faults,
     );
-    let template = one(&fields, defaults, count > 1, faults)?;
+    let (roles_read, are_roles_known) = self::roles(&fields, faults);
+    let template = one(&fields, defaults, roles_read, count > 1, faults)?;
     let roles = fields.place_of("roles");
     let hosts = (0..count).map(|at| Listed {
         host: Host {
             name: name.as_ref().and_then(|each| each.get(at)).unwrap_or_default(),
-            address: address.as_ref().and_then(|each| each.get(at)).unwrap_or_else(|| template.address.clone()),
+            address: address
+                .as_ref()
+                .and_then(|each| each.get(at))
+                .unwrap_or_else(|| template.address.clone()),
             private_address: private_address.as_ref().and_then(|each| each.get(at)),
             hostname: hostname.as_ref().and_then(|each| each.get(at)),
             ..template.clone()
@@ -131,6 +144,7 @@ fn host(node: &Node, defaults: &Settings, faults: &mut Faults<'_>) -> Option<Vec
         private_address: private_address.as_ref().map(|each| each.place),
         hostname: hostname.as_ref().map(|each| each.place),
         roles,
+        are_roles_known,
     });
     Some(hosts.collect())
 }
@@ -146,17 +160,25 @@ fn shape<T>(each: Option<&Each<T>>) -> Shape {
 fn count(parts: &[(&str, Shape)], faults: &mut Faults<'_>) -> usize {
     let written = || parts.iter().filter_map(|(name, shape)| shape.map(|shape| (*name, shape)));
     let Some((first, (count, ..))) = written().find(|(_, (_, is_range, _))| *is_range) else { return 1 };
+    let mut agree = true;
     for (name, (other, _, place)) in written().filter(|(_, (other, ..))| *other != count) {
         let message = format!("`{first}` stands for {count} hosts, and `{name}` for {other}");
-        faults.add(place, message, format!("write a range of {count} numbers here, or {other} in `{first}`"));
-        return 1;
+        let instead = if other == 1 { "none".to_owned() } else { format!("one of {other}") };
+        let write = format!("write a range of {count} numbers here, or {instead} in `{first}`");
+        faults.add(place, message, write);
+        agree = false;
     }
-    count
+    if agree { count } else { 1 }
 }
 
 /// What is the same for all hosts of an entry.
-fn one(fields: &Fields<'_>, defaults: &Settings, is_many: bool, faults: &mut Faults<'_>) -> Option<Host> {
-    let roles = roles(fields, faults);
+fn one(
+    fields: &Fields<'_>,
+    defaults: &Settings,
+    roles: BTreeSet<Role>,
+    is_many: bool,
+    faults: &mut Faults<'_>,
+) -> Option<Host> {
     let connection = fields.choice("connection", faults, |word| match word {
         "ssh" => Some(Connection::Ssh),
         "local" => Some(Connection::Local),
@@ -164,18 +186,30 @@ fn one(fields: &Fields<'_>, defaults: &Settings, is_many: bool, faults: &mut Fau
     });
     let connection = connection.map_or(Connection::Ssh, |read| read.value);
     if connection == Connection::Local && is_many {
-        faults.add(fields.place_of("connection"), "`connection: local` is one host, and this entry stands for many", "give this machine an entry of its own");
+        faults.add(
+            fields.place_of("connection"),
+            "`connection: local` is one host, and this entry stands for many",
+            "give this machine an entry of its own",
+        );
     }
     let mut own = fields.node("ssh").and_then(|node| ssh::read(node, faults)).unwrap_or_default();
     if let Some(port) = fields.value("port", faults, names::port) {
         if own.port.is_some() {
-            faults.add(port.place, "the port of SSH stands here a second time, beside `ssh: {port: …}`", "keep one of the two");
+            faults.add(
+                port.place,
+                "the port of SSH stands here a second time, beside `ssh: {port: …}`",
+                "keep one of the two",
+            );
         }
         own.port = Some(port.value);
     }
     let host_keys = list(fields.values("host_key", faults, names::fingerprint));
     if is_many && !host_keys.is_empty() {
-        faults.add(fields.place_of("host_key"), "many hosts cannot have one host key", "give each host with a `host_key` an entry of its own");
+        faults.add(
+            fields.place_of("host_key"),
+            "many hosts cannot have one host key",
+            "give each host with a `host_key` an entry of its own",
+        );
     }
     let attributes = named::attributes(fields, faults);
     let resources = named::resources(fields, faults);
@@ -217,7 +251,8 @@ fn one(fields: &Fields<'_>, defaults: &Settings, is_many: bool, faults: &mut Fau
     })
 }
 
-fn roles(fields: &Fields<'_>, faults: &mut Faults<'_>) -> BTreeSet<Role> {
+/// The roles, and whether all that are written could be read.
+fn roles(fields: &Fields<'_>, faults: &mut Faults<'_>) -> (BTreeSet<Role>, bool) {
     let meaning = |word: &str| match word {
         "coordinator" => Some(Role::Coordinator),
         "master" => Some(Role::Master),
@@ -225,16 +260,23 @@ fn roles(fields: &Fields<'_>, faults: &mut Faults<'_>) -> BTreeSet<Role> {
         "public_agent" => Some(Role::PublicAgent),
         _ => None,
     };
-    let Some(read) = fields.choices("roles", faults, meaning) else { return BTreeSet::new() };
-    let is_empty_list = fields.node("roles").is_some_and(|node| matches!(&node.kind, Kind::List(items) if items.is_empty()));
-    if is_empty_list {
+    let Some(read) = fields.choices("roles", faults, meaning) else { return (BTreeSet::new(), false) };
+    let written = fields.node("roles").map_or(0, |node| match &node.kind {
+        Kind::List(items) => items.len(),
+        _ => 1,
+    });
+    if written == 0 {
         faults.add(fields.place_of("roles"), "this host has no role", "write one, like `roles: [agent]`");
     }
     let roles: BTreeSet<Role> = read.iter().map(|read| read.value).collect();
     if roles.contains(&Role::Agent) && roles.contains(&Role::PublicAgent) {
-        faults.add(fields.place_of("roles"), "a host is one kind of agent, and here stand both", "keep `agent`, or `public_agent` for one that the outside reaches");
+        faults.add(
+            fields.place_of("roles"),
+            "a host is one kind of agent, and here stand both",
+            "keep `agent`, or `public_agent` for one that the outside reaches",
+        );
     }
-    roles
+    (roles, written > 0 && read.len() == written)
 }
 
 fn list<T>(read: Option<Vec<Read<T>>>) -> Vec<T> {

@@ -28,7 +28,8 @@ pub fn read(
     let text = match decode(bytes) {
         Ok(text) => text,
         Err((place, message, write)) => {
-            let lossy = String::from_utf8_lossy(bytes.get(..bytes.len().min(crate::MAX_BYTES)).unwrap_or_default());
+            let lossy =
+                String::from_utf8_lossy(bytes.get(..bytes.len().min(crate::MAX_BYTES)).unwrap_or_default());
             let lossy = lossy.replace("\r\n", "\n").replace('\r', "\n");
             let mistake = Source::new(name, &lossy).mistake(place, message, Some(write.to_owned()));
             return Err(Mistakes(vec![mistake]));
@@ -51,7 +52,8 @@ fn inventory(root: &tree::Node, faults: &mut Faults<'_>) -> Option<Inventory> {
         Some(node) => ssh::read(node, faults),
         None => Some(Settings::default()),
     };
-    let hosts = fields.node("hosts").and_then(|node| hosts::read(node, &defaults.unwrap_or_default(), faults));
+    let hosts =
+        fields.node("hosts").and_then(|node| hosts::read(node, &defaults.unwrap_or_default(), faults));
     let artifacts = match fields.node("artifacts") {
         Some(node) => artifacts::read(node, faults),
         None => Some(Artifacts::default()),

@@ -3,17 +3,23 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use scheduler::TextError;
 use scheduler::attributes::Attributes;
-use scheduler::{Resources};
+use scheduler::{Resources, TextError, TextProblem};
 
-use crate::faults::{Faults, Problem};
-use crate::fields::{Fields, blame, scalar};
+use crate::faults::{Faults, Problem, quoted};
+use crate::fields::{Fields, blame, scalar, secret};
 use crate::tree::{Kind, Node};
 
 /// What an agent has to offer.
 pub(super) fn resources(fields: &Fields<'_>, faults: &mut Faults<'_>) -> Option<Resources> {
-    text::<Resources>(fields.node("resources")?, "resources", "`cpus: 8`, `ports: \"[31000-32000]\"`", faults)?.parse().ok()
+    text::<Resources>(
+        fields.node("resources")?,
+        "resources",
+        "`cpus: 8`, `ports: \"[31000-32000]\"`",
+        faults,
+    )?
+    .parse()
+    .ok()
 }
 
 /// What is said about an agent.
@@ -29,7 +35,9 @@ fn text<T: FromStr<Err = TextError>>(
     faults: &mut Faults<'_>,
 ) -> Option<String> {
     let form = format!("write names and values, like {example}");
-    let wrong = |problem: &TextError| Problem::new(format!("does not stand for {name}: {}", problem.problem), form.clone());
+    let wrong = |problem: &TextError| {
+        Problem::new(format!("does not stand for {name}: {}", problem.problem), form.clone())
+    };
     let entries = match &node.kind {
         Kind::Map(entries) => entries,
         Kind::List(_) => {
@@ -51,17 +59,18 @@ fn text<T: FromStr<Err = TextError>>(
     };
     let mut whole = String::new();
     for entry in entries {
-        if let Err(error) = format!("{}:1", entry.key).parse::<T>().map_err(|error| error.problem) {
-            // Names of ranges such as ports are no amounts, which their values show.
-            if matches!(error, scheduler::TextProblem::BadName | scheduler::TextProblem::Role(_)) || entry.key.contains([':', ';']) {
-                faults.add(entry.place, format!("`{}` is no name: {error}", entry.key), form.clone());
-                continue;
-            }
+        if let Some(why) = bad_name::<T>(&entry.key) {
+            let message = format!("{} cannot stand in `{name}`{why}", quoted(&entry.key));
+            faults.add(entry.place, message, form.clone());
+            continue;
+        }
+        if secret(entry, faults) {
+            continue;
         }
         let Some(value) = scalar(&entry.value, &entry.key, faults) else { continue };
         let item = format!("{}:{}", entry.key, value.text);
-        if value.text.contains(';') || entry.key.contains([':', ';']) {
-            let problem = Problem::new("has a `;`, which stands between two of them", form.clone());
+        if value.text.contains(';') {
+            let problem = Problem::new("holds a semicolon, which stands between two of them", form.clone());
             blame(entry.value.place, value, problem, faults);
             continue;
         }
@@ -72,4 +81,16 @@ fn text<T: FromStr<Err = TextError>>(
         }
     }
     Some(whole)
+}
+
+/// Why a name is none; nothing when it is one.
+fn bad_name<T: FromStr<Err = TextError>>(key: &str) -> Option<String> {
+    let problem = format!("{key}:1").parse::<T>().err().map(|error| error.problem);
+    match problem {
+        _ if key.contains([':', ';']) => Some(": names have no colon or semicolon".to_owned()),
+        Some(TextProblem::Role(error)) => Some(format!(": {error}")),
+        Some(TextProblem::BadName | TextProblem::Unclosed(_)) => Some(String::new()),
+        // Ports, for one, are no amounts: that is for their value to show.
+        _ => None,
+    }
 }

@@ -37,7 +37,10 @@ impl Settings {
             port: self.port.or(all.port),
             identity_files: self.identity_files.or(all.identity_files).unwrap_or_default(),
             identities_only: self.identities_only.or(all.identities_only),
-            host_key_checking: self.host_key_checking.or(all.host_key_checking).unwrap_or(HostKeyChecking::Ask),
+            host_key_checking: self
+                .host_key_checking
+                .or(all.host_key_checking)
+                .unwrap_or(HostKeyChecking::Ask),
             becoming: self.becoming.or(all.becoming).unwrap_or(Become::Sudo),
             jump: self.jump.or(all.jump),
             known_hosts: self.known_hosts.or(all.known_hosts),
@@ -87,7 +90,11 @@ fn jump(fields: &Fields<'_>, faults: &mut Faults<'_>) -> Option<Vec<Jump>> {
         host => names::jump(host).map(Some),
     })?;
     if let Some(none) = read.iter().find(|read| read.value.is_none()).filter(|_| read.len() > 1) {
-        faults.add(none.place, "`none` stands beside a jump host", "write `jump: none` for a direct way, or the hosts alone");
+        faults.add(
+            none.place,
+            "`none` stands beside a jump host",
+            "write `jump: none` for a direct way, or the hosts alone",
+        );
     }
     Some(read.into_iter().filter_map(|read| read.value).collect())
 }

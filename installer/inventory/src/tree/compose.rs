@@ -1,89 +1,19 @@
-//! YAML as a tree in which every part knows where it stands; values stay the text that was written.
-//!
-//! What `no`, `08` or `1e3` mean is for the reader of the form to say: as the name of a host they are names.
+//! From the events of the YAML reader to the tree: variables put in, aliases and `<<` followed, limits kept.
 
 use std::collections::HashMap;
 
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, options};
 
+use super::{Entry, Kind, Node, Scalar};
 use crate::faults::{Faults, quoted};
 use crate::mistake::Place;
-use crate::variables;
+use crate::variables::{self, Expanded};
 
 /// How deep lists and maps may lie within each other; the form needs six.
 const MAX_DEPTH: usize = 32;
 
 /// How many parts may be copies made by aliases.
 const MAX_COPIES: usize = 100_000;
-
-/// A part of the document.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) place: Place,
-    pub(crate) kind: Kind,
-}
-
-/// What a part is.
-#[derive(Clone, Debug)]
-pub(crate) enum Kind {
-    Scalar(Scalar),
-    List(Vec<Node>),
-    Map(Vec<Entry>),
-    /// A mistake in it was told already: nothing more is to be said about it.
-    Broken,
-}
-
-/// A value.
-#[derive(Clone, Debug)]
-pub(crate) struct Scalar {
-    /// What it is, variables put in.
-    pub(crate) text: String,
-    /// What was written, for messages: what a variable holds may be secret.
-    pub(crate) written: String,
-    /// How many characters lie between its place and its first one, where it stands as it is.
-    pub(crate) inset: Option<usize>,
-    /// Without quotes, so that an empty one, `~` and `null` are no value.
-    plain: bool,
-}
-
-/// A key and its value.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) place: Place,
-    pub(crate) value: Node,
-}
-
-impl Node {
-    /// Whether there is no value.
-    pub(crate) fn is_null(&self) -> bool {
-        match &self.kind {
-            Kind::Scalar(scalar) => {
-                scalar.plain && matches!(scalar.written.as_str(), "" | "~" | "null" | "Null" | "NULL")
-            }
-            Kind::List(_) | Kind::Map(_) | Kind::Broken => false,
-        }
-    }
-
-    /// What it is, in the words of a message.
-    pub(crate) fn what(&self) -> &'static str {
-        match &self.kind {
-            _ if self.is_null() => "nothing",
-            Kind::Scalar(_) => "a single value",
-            Kind::List(_) => "a list",
-            Kind::Map(_) => "a map of keys and values",
-            Kind::Broken => "something else",
-        }
-    }
-
-    fn size(&self) -> usize {
-        1 + match &self.kind {
-            Kind::List(items) => items.iter().map(Node::size).sum(),
-            Kind::Map(entries) => entries.iter().map(|entry| entry.value.size()).sum(),
-            Kind::Scalar(_) | Kind::Broken => 0,
-        }
-    }
-}
 
 /// Reads the one document of a text. Nothing when it cannot be read as YAML or has no content, which is among the faults then.
 pub(crate) fn compose(
@@ -114,7 +44,11 @@ impl<'t> Composer<'t, '_, '_> {
             let (event, span) = self.next()?;
             match event {
                 Event::DocumentStart(..) if root.is_some() => {
-                    self.faults.add(place(&span), "a second document begins here", "an inventory is one document: remove this line, or what is not part of it");
+                    self.faults.add(
+                        place(&span),
+                        "a second document begins here",
+                        "an inventory is one document: remove this line, or what is not part of it",
+                    );
                     break;
                 }
                 Event::StreamEnd => break,
@@ -124,7 +58,11 @@ impl<'t> Composer<'t, '_, '_> {
         }
         let root = root.filter(|node| !node.is_null());
         if root.is_none() {
-            self.faults.add(Place::START, "the inventory is empty", "`clusterctl init` asks a few questions and writes one");
+            self.faults.add(
+                Place::START,
+                "the inventory is empty",
+                "`clusterctl init` asks a few questions and writes one",
+            );
         }
         root
     }
@@ -149,6 +87,8 @@ impl<'t> Composer<'t, '_, '_> {
             "indent with spaces: YAML takes no tabs there"
         } else if line.contains('{') && line.contains("{{") {
             "`{{` has no meaning here; variables are written `${NAME}`"
+        } else if has_bare_range(line) {
+            "a range within braces stands in quotes, like `{name: \"a[01:20]\"}`"
         } else {
             "look for a missing quote, bracket, comma or colon here or just before, and at the indentation"
         };
@@ -159,7 +99,11 @@ impl<'t> Composer<'t, '_, '_> {
     fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Option<Node> {
         let place = place(span);
         if depth > MAX_DEPTH {
-            self.faults.add(place, "lists and maps lie too deep within each other here", "no part of an inventory lies deeper than six levels");
+            self.faults.add(
+                place,
+                "lists and maps lie too deep within each other here",
+                "no part of an inventory lies deeper than six levels",
+            );
             return None;
         }
         let is_text = self.tag(&event, span);
@@ -207,7 +151,9 @@ impl<'t> Composer<'t, '_, '_> {
             (raw.get(1..raw.len().saturating_sub(1)) == Some(written)).then_some(1)
         };
         match variables::expand(written, self.lookup) {
-            Ok(text) => Kind::Scalar(Scalar { text, written: written.to_owned(), inset, plain }),
+            Ok(Expanded { text, has_variable }) => {
+                Kind::Scalar(Scalar { text, written: written.to_owned(), has_variable, inset, plain })
+            }
             Err(wrong) => {
                 let mut at = place(span);
                 at.column += inset.map_or(0, |inset| inset + wrong.at);
@@ -240,12 +186,18 @@ impl<'t> Composer<'t, '_, '_> {
                 continue;
             }
             let (key, plain) = match &event {
-                Event::Scalar(key, style, ..) => (Some(key.clone().into_owned()), *style == ScalarStyle::Plain),
+                Event::Scalar(key, style, ..) => {
+                    (Some(key.clone().into_owned()), *style == ScalarStyle::Plain)
+                }
                 _ => (None, false),
             };
             let key_place = place(&span);
             if key.is_none() {
-                self.faults.add(key_place, "a key has to be a text", "write `key: value`; quote a text that begins with `[`, `{` or `*`");
+                self.faults.add(
+                    key_place,
+                    "a key has to be a text",
+                    "write `key: value`; quote a text that begins with `[`, `{` or `*`",
+                );
                 self.node(event, &span, depth + 1)?;
             }
             let mut value = self.following(depth)?;
@@ -257,7 +209,11 @@ impl<'t> Composer<'t, '_, '_> {
                 Some(key) if plain && key == "<<" => merged.push(Entry { key, place: key_place, value }),
                 Some(key) => match places.get(&key) {
                     Some(first) => {
-                        let message = format!("{} stands here a second time, first in line {}", quoted(&key), first.line);
+                        let message = format!(
+                            "{} stands here a second time, first in line {}",
+                            quoted(&key),
+                            first.line
+                        );
                         self.faults.add(key_place, message, "keep one of the two");
                     }
                     None => {
@@ -301,19 +257,31 @@ impl<'t> Composer<'t, '_, '_> {
                     }
                 }
                 Kind::Broken => {}
-                _ => self.faults.add(merge.place, "`<<` takes in maps alone", "write `<<: *anchor`, and `&anchor` at a map that stands before"),
+                _ => self.faults.add(
+                    merge.place,
+                    "`<<` takes in maps alone",
+                    "write `<<: *anchor`, and `&anchor` at a map that stands before",
+                ),
             }
         }
     }
 
     fn alias(&mut self, id: usize, place: Place) -> Option<Node> {
         let Some((node, size)) = self.anchors.get(&id) else {
-            self.faults.add(place, "this alias stands in what it means", "an alias means what stands before it");
+            self.faults.add(
+                place,
+                "this alias stands within what it stands for",
+                "an alias stands for what is complete before it",
+            );
             return Some(Node { place, kind: Kind::Broken });
         };
         self.copies += size;
         if self.copies > MAX_COPIES {
-            self.faults.add(place, "aliases make too much of the inventory", "ranges like `a[01:20]` describe many hosts in one entry");
+            self.faults.add(
+                place,
+                "aliases make too much of the inventory",
+                "ranges like `a[01:20]` describe many hosts in one entry",
+            );
             return None;
         }
         let mut kind = node.kind.clone();
@@ -322,6 +290,17 @@ impl<'t> Composer<'t, '_, '_> {
         }
         Some(Node { place, kind })
     }
+}
+
+/// Whether a line has a range like `a[01:20]` without quotes, which YAML takes for a list within braces.
+fn has_bare_range(line: &str) -> bool {
+    line.match_indices('[').any(|(at, _)| {
+        let inside =
+            line.get(at + 1..).and_then(|rest| rest.split_once(']')).map_or("", |(inside, _)| inside);
+        let is_quoted = line.get(..at).is_some_and(|before| before.matches(['"', '\'']).count() % 2 == 1);
+        let is_range = inside.contains(':') && inside.chars().all(|c| c.is_ascii_digit() || c == ':');
+        is_range && !is_quoted
+    })
 }
 
 fn place(span: &Span) -> Place {
