@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_LINES: usize = 20_000;
 
 /// The files that a pattern after `Include` names, with their texts.
-pub(super) type Include<'a> = dyn FnMut(&str) -> Vec<(PathBuf, String)> + 'a;
+pub(crate) type Include<'a> = dyn FnMut(&str) -> Vec<(PathBuf, String)> + 'a;
 
 /// Options whose absence changes where a connection goes or who is trusted.
 const MATTERS: [&str; 7] = [
@@ -27,7 +27,7 @@ const MATTERS: [&str; 7] = [
 
 impl SshConfig {
     /// Reads a text that stands in `path`; `include` answers for the files that it includes.
-    pub(super) fn parse(path: &Path, text: &str, include: &mut Include<'_>) -> Self {
+    pub(crate) fn parse(path: &Path, text: &str, include: &mut Include<'_>) -> Self {
         let mut config = Self::default();
         let mut lines = MAX_LINES;
         config.add(path, text, &[], include, MAX_DEPTH, &mut lines);

@@ -108,6 +108,10 @@ pub(crate) async fn drive<R: Source, W: Sink>(
                 if let Some(result) = talk.hear(event) {
                     break result;
                 }
+                // A script that never pauses does not let the clock below have its turn.
+                if Instant::now() >= end {
+                    break Err(ExecError::TooLong { host: host.to_owned(), after: exec.limits.total });
+                }
             }
             // What a broken way means is told by the events.
             _ = &mut uploading, if !uploaded => uploaded = true,
