@@ -102,12 +102,13 @@ fn agents(cluster: &Value, wide: bool) -> Option<Table> {
 
 /// The user's clusters; a star marks the current one.
 pub(super) fn contexts(contexts: &Contexts) -> Table {
-    let mut table = Table::new(&["", "CLUSTER", "MASTERS"]);
+    let mut table = Table::new(&["", "CLUSTER", "LOGGED IN", "MASTERS"]);
     for (name, context) in &contexts.contexts {
         let current = contexts.current.as_ref() == Some(name);
         table.row(vec![
             if current { Cell::good("*") } else { Cell::plain("") },
             Cell::plain(name),
+            if context.token.is_some() { Cell::good("yes") } else { Cell::plain("no") },
             Cell::plain(context.masters.join(", ")),
         ]);
     }
@@ -159,9 +160,9 @@ mod tests {
         known.put("demo", &["http://127.0.0.1:5050".parse().unwrap()], true);
         known.put("prod", &["https://m1:5050".parse().unwrap(), "https://m2:5050".parse().unwrap()], false);
         insta::assert_snapshot!(strip_str(&contexts(&known).render()), @r"
-           CLUSTER  MASTERS
-        *  demo     http://127.0.0.1:5050
-           prod     https://m1:5050, https://m2:5050
+           CLUSTER  LOGGED IN  MASTERS
+        *  demo     no         http://127.0.0.1:5050
+           prod     no         https://m1:5050, https://m2:5050
         ");
     }
 }

@@ -165,7 +165,8 @@ fn endpoints(masters: &[String], secure: bool) -> Result<Vec<Endpoint>, DaemonEr
     }
     let scheme = if secure { "https" } else { "http" };
     let endpoint = |master: &String| {
-        if !master.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")) && master.contains("://") {
+        if !master.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")) && master.contains("://")
+        {
             return Err(DaemonError::Scheme { master: master.clone(), scheme });
         }
         dial::endpoint(master).map_err(|source| DaemonError::Master { master: master.clone(), source })
