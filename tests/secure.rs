@@ -293,6 +293,8 @@ fn a_cluster_with_certificates_and_users_does_its_work_and_lets_nobody_else() {
     first.hears("WATCHDOG=1");
     master.hears("WATCHDOG=1");
 
+    files_are_for_masters_alone(&stage);
+
     // Whoever does not say who it is gets nothing, and is told what to do.
     let (url, ca) = (stage.url(), stage.path("ca.pem"));
     stage.run(&["cluster", "add", "demo", &url, "--ca", ca.to_str().unwrap()], "");
@@ -355,6 +357,28 @@ fn a_cluster_with_certificates_and_users_does_its_work_and_lets_nobody_else() {
     let (code, _, stderr) = stage.try_run(&["service", "list"], "");
     assert!(code == 2 && stderr.contains("`clusterctl login"), "{code} {stderr}");
     drop((first, second, master));
+}
+
+/// The port of an agent: not even its health is told to anybody but a master of the cluster.
+fn files_are_for_masters_alone(stage: &Stage) {
+    let (_, answer) = stage.ask(Method::GET, "/slaves", None);
+    let agent = answer["slaves"][0]["pid"].as_str().unwrap().rsplit('@').next().unwrap().to_owned();
+    let ask = |client: &reqwest::Client, scheme: &str| {
+        let request = client.get(format!("{scheme}://{agent}/health")).timeout(LIMIT);
+        stage.runtime.block_on(async { request.send().await.map(|answer| answer.status().as_u16()) })
+    };
+    let going = |role, name: &str| {
+        let tls = stage.ca.node(&stage.path(&format!("visitor-{name}")), "demo", role, name);
+        let dialler = tls.dialler(PeerRole::Agent, &[]).unwrap();
+        let builder = reqwest::Client::builder().no_proxy();
+        builder.tls_backend_preconfigured(dialler.config()).build().unwrap()
+    };
+    assert_eq!(ask(&going(PeerRole::Master, "m1"), "https").unwrap(), 200);
+    for (role, name) in [(PeerRole::Agent, "a2"), (PeerRole::Admin, "operator")] {
+        assert!(ask(&going(role, name), "https").is_err(), "{role}");
+    }
+    let plain = reqwest::Client::builder().no_proxy().build().unwrap();
+    assert_eq!(ask(&plain, "http").unwrap(), 400, "it says that it speaks TLS, and nothing else");
 }
 
 #[test]
