@@ -192,6 +192,7 @@ impl Reign {
             }
         };
         let mut of_master = options.master.clone();
+        of_master.certificate.clone_from(&options.tls);
         if let Some(access) = &access {
             of_master.agents = master::Agents::Admitted(Arc::new(Admitted(access.clone())));
         }

@@ -6,6 +6,9 @@ use crate::context::Contexts;
 use crate::table::{Cell, Table};
 use crate::{text, value};
 
+/// A certificate with fewer days left is shown.
+const WARN_DAYS: u64 = 30;
+
 /// What `/clusterctl/v1/cluster` answers, for people.
 pub(super) fn status(cluster: &Value, wide: bool) -> String {
     let mut facts = Table::facts();
@@ -18,6 +21,14 @@ pub(super) fn status(cluster: &Value, wide: bool) -> String {
         },
     );
     facts.fact("Version", Cell::or_none(Some(value::text(cluster, "version"))));
+    let ending = value::list(cluster, "masters").iter().filter_map(|master| {
+        let days = master.get("certificate_days").and_then(Value::as_u64).filter(|days| *days < WARN_DAYS)?;
+        Some(format!("{} ends in {}", value::text(master, "address"), text::count(days, "day")))
+    });
+    let ending: Vec<String> = ending.collect();
+    if !ending.is_empty() {
+        facts.fact("Certificate", Cell::warn(format!("{}; `clusterctl install` renews it", ending.join(", "))));
+    }
     if wide {
         facts.fact("Id", Cell::or_none(Some(value::text(cluster, "id"))));
         facts.fact("Epoch", value::whole(cluster, "epoch").to_string());
@@ -152,6 +163,16 @@ mod tests {
         n1    127.0.0.2:5051  active       2
         n2    127.0.0.3:5051  unreachable  0
         ");
+    }
+
+    #[test]
+    fn a_certificate_that_is_about_to_end_is_shown() {
+        let of = |days: Option<u64>| {
+            let master = json!({"id": "m1", "address": "m1:5050", "leader": true, "certificate_days": days});
+            strip_str(&status(&json!({ "name": "demo", "masters": [master] }), false)).to_string()
+        };
+        assert!(of(Some(29)).contains("m1:5050 ends in 29 days; `clusterctl install` renews it"));
+        assert!(!of(Some(30)).contains("Certificate") && !of(None).contains("Certificate"));
     }
 
     #[test]
