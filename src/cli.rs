@@ -9,11 +9,13 @@ use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
+use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
+use crate::commands::user::UserArgs;
 use crate::exit::Exit;
 use crate::printer::{Verbosity, style};
 use crate::{context, logging, version};
@@ -64,6 +66,12 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// See how the cluster is, and choose which cluster to speak to
     Cluster(ClusterCommandArgs),
+    /// Log in to a cluster: what you may do is then yours until you log out
+    Login(LoginArgs),
+    /// Log out of a cluster
+    Logout(LogoutArgs),
+    /// See and change who may use the cluster: list, add, remove, passwd
+    User(UserArgs),
     /// Print a script that completes commands and flags in your shell
     Completions(CompletionsArgs),
 }
@@ -174,6 +182,8 @@ fn after_help() -> String {
     format!(
         "{heading}Environment:{heading:#}\n\
          \x20 {url}  The masters to speak to, as --url\n\
+         \x20 {ca}  The file of the authority that masters' certificates are from\n\
+         \x20 {token}  A token of a user, instead of the one that logging in gave\n\
          \x20 {log}  Levels of the diagnostics on standard error, such as info,clusterctl=debug\n\
          \x20 NO_COLOR        No colours\n\
          \x20 CLICOLOR_FORCE  Colours also where the output is not a terminal\n\
@@ -181,6 +191,8 @@ fn after_help() -> String {
          {heading}Exit codes:{heading:#}\n{codes}",
         log = logging::VARIABLE,
         url = context::URL_VARIABLE,
+        ca = context::CA_VARIABLE,
+        token = context::TOKEN_VARIABLE,
     )
 }
 

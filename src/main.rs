@@ -19,6 +19,7 @@ mod exit;
 mod input;
 mod logging;
 mod output;
+mod password;
 mod printer;
 mod sandbox;
 mod table;

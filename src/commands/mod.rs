@@ -10,11 +10,13 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
 pub(crate) mod hold;
+pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod up;
+pub(crate) mod user;
 
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
@@ -28,6 +30,9 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Task(args) => task::run(ui, args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
+        Command::Login(args) => login::log_in(ui, args),
+        Command::Logout(args) => login::log_out(ui, args),
+        Command::User(args) => user::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
 }

@@ -206,7 +206,9 @@ pub enum DaemonError {
         scheme: &'static str,
     },
     /// Without a certificate only loopback is listened on.
-    #[error("files are not shown on {address} in the clear: give the agent a certificate, or an address like 127.0.0.1")]
+    #[error(
+        "files are not shown on {address} in the clear: give the agent a certificate, or an address like 127.0.0.1"
+    )]
     Exposed {
         /// Where.
         address: SocketAddr,
