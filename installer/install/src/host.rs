@@ -57,9 +57,21 @@ impl Host {
     /// # Errors
     /// When it cannot be run, or does not end well.
     pub async fn run(&self, script: String) -> Result<String, Failure> {
+        self.run_within(script, LOOK).await
+    }
+
+    /// The same for a script that takes its time.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub async fn run_long(&self, script: String) -> Result<String, Failure> {
+        self.run_within(script, APPLY).await
+    }
+
+    async fn run_within(&self, script: String, limits: Limits) -> Result<String, Failure> {
         let mut exec = Exec::new(script);
         exec.r#become = self.becoming.clone();
-        exec.limits = LOOK;
+        exec.limits = limits;
         let output = self.session.exec(exec).await.map_err(|error| failure(&error))?;
         if output.status.success() { Ok(output.text()) } else { Err(ended(&output.status, &output.stderr)) }
     }
