@@ -76,8 +76,11 @@ pub fn becoming(host: &Host, password: Option<SecretString>) -> Become {
 /// Files of known hosts that the inventory names, instead of the user's own.
 #[must_use]
 pub fn known_hosts(hosts: &[Host], base: &Base) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> =
-        hosts.iter().filter_map(|host| host.ssh.known_hosts.as_deref()).map(|path| base.resolve(path)).collect();
+    let mut files: Vec<PathBuf> = hosts
+        .iter()
+        .filter_map(|host| host.ssh.known_hosts.as_deref())
+        .map(|path| base.resolve(path))
+        .collect();
     files.sort();
     files.dedup();
     files
@@ -116,7 +119,10 @@ hosts:
 
     #[test]
     fn the_state_lies_beside_the_inventory() {
-        assert_eq!(state_dir(Path::new("/srv/x/inventory.yaml"), "demo"), Path::new("/srv/x/.clusterctl/demo"));
+        assert_eq!(
+            state_dir(Path::new("/srv/x/inventory.yaml"), "demo"),
+            Path::new("/srv/x/.clusterctl/demo")
+        );
         assert_eq!(state_dir(Path::new("inventory.yaml"), "demo"), Path::new(".clusterctl/demo"));
     }
 }

@@ -115,14 +115,18 @@ impl Control {
             if status.is_success() {
                 return Ok(value);
             }
-            let message = value.get("message").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+            let message =
+                value.get("message").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
             let refused = ControlError::Refused { url: master.clone(), status: status.as_u16(), message };
             if status != StatusCode::SERVICE_UNAVAILABLE {
                 return Err(refused);
             }
             last = Some(refused);
         }
-        Err(last.unwrap_or_else(|| ControlError::TooLong { what: "no master is named".to_owned(), after: Duration::ZERO }))
+        Err(last.unwrap_or_else(|| ControlError::TooLong {
+            what: "no master is named".to_owned(),
+            after: Duration::ZERO,
+        }))
     }
 
     /// Agents that the cluster knows, by name.
@@ -131,7 +135,8 @@ impl Control {
     /// When it does not say.
     pub async fn agents(&self) -> Result<BTreeMap<String, Seen>, ControlError> {
         let cluster = self.call(Method::GET, "/clusterctl/v1/cluster", None).await?;
-        let text = |agent: &Value, key: &str| agent.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text =
+            |agent: &Value, key: &str| agent.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let agents = cluster.get("agents").and_then(Value::as_array).cloned().unwrap_or_default();
         // A name may be there twice, when an agent lost its disk: the one that is active counts.
         let mut all: BTreeMap<String, Seen> = BTreeMap::new();
@@ -199,7 +204,9 @@ impl Control {
         loop {
             let error = match ask().await {
                 Ok((answer, true)) => return Ok(answer),
-                Ok((_, false)) => ControlError::TooLong { what: "it did not come to it".to_owned(), after: within },
+                Ok((_, false)) => {
+                    ControlError::TooLong { what: "it did not come to it".to_owned(), after: within }
+                }
                 // Who we are will not change by waiting.
                 Err(error @ ControlError::Refused { status: 401 | 403, .. }) => return Err(error),
                 Err(error) => error,
@@ -239,7 +246,8 @@ impl Control {
     /// # Errors
     /// When the cluster refuses.
     pub async fn token(&self, label: &str) -> Result<SecretString, ControlError> {
-        self.call(Method::PUT, &format!("/clusterctl/v1/users/{ADMIN}"), Some(&json!({"role": "admin"}))).await?;
+        self.call(Method::PUT, &format!("/clusterctl/v1/users/{ADMIN}"), Some(&json!({"role": "admin"})))
+            .await?;
         let wanted = json!({"user": ADMIN, "label": label, "lifetime_seconds": TOKEN_SECONDS});
         let made = self.call(Method::POST, "/clusterctl/v1/tokens", Some(&wanted)).await?;
         match made.get("token").and_then(Value::as_str) {

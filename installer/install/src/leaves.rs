@@ -23,17 +23,29 @@ pub struct Leaves {
     pub findings: Vec<Finding>,
 }
 
+/// Why a certificate cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LeafError {
+    /// A name that cannot stand in one.
+    #[error(transparent)]
+    Name(#[from] identity::IdentityError),
+    /// Anything else.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+}
+
 /// What a certificate of a host is to say.
 ///
 /// # Errors
 /// When a name cannot stand in a certificate.
-pub fn request(inventory: &Inventory, host: &Host, daemon: Daemon) -> Result<Request, PkiError> {
+pub fn request(inventory: &Inventory, host: &Host, daemon: Daemon) -> Result<Request, LeafError> {
     let role = match daemon {
         Daemon::Master => PeerRole::Master,
         Daemon::Agent => PeerRole::Agent,
     };
     let identity = Identity::new(&inventory.cluster.name, role, &host.name)?;
-    let mut request = Request::new(identity).host(&host.address.to_string())?.host(&host.cluster_address().to_string())?;
+    let mut request =
+        Request::new(identity).host(&host.address.to_string())?.host(&host.cluster_address().to_string())?;
     if daemon == Daemon::Master {
         request = request.host("localhost")?.host("127.0.0.1")?;
     }
@@ -53,7 +65,7 @@ pub fn leaves(
     facts: &Facts,
     ca: &Ca,
     now: SystemTime,
-) -> Result<Leaves, PkiError> {
+) -> Result<Leaves, LeafError> {
     let mut leaves = Leaves::default();
     // The authority that the host believes, where one was put there.
     if let Some(theirs) = facts.paths.get(CA).and_then(|found| found.content.as_deref())
@@ -140,7 +152,9 @@ hosts:
             facts.paths.insert(daemon.leaf().to_owned(), found(leaf));
         }
         let second = leaves(&inventory, host, &facts, &ca, now + Duration::from_secs(86_400)).unwrap();
-        assert!(second.renewed.is_empty() && second.all.values().all(|leaf| matches!(leaf, Leaf::Kept { .. })));
+        assert!(
+            second.renewed.is_empty() && second.all.values().all(|leaf| matches!(leaf, Leaf::Kept { .. }))
+        );
 
         let later = now + Duration::from_secs(340 * 86_400);
         assert_eq!(leaves(&inventory, host, &facts, &ca, later).unwrap().renewed.len(), 2);

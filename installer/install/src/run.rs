@@ -78,7 +78,7 @@ pub struct Run {
     listener: Listener,
     members: BTreeMap<String, Member>,
     places: Places,
-    uploads: Semaphore,
+    uploads: Arc<Semaphore>,
     began: Instant,
 }
 
@@ -119,13 +119,14 @@ impl Run {
     pub fn new(inventory: Inventory, options: Options, connector: Connector, listener: Listener) -> Self {
         let member = |host: &inventory::Host| {
             let excluded = options.exclude.contains(&host.name);
-            let outcome = excluded.then(|| Outcome::Skipped { why: "it was left out with --exclude".to_owned() });
+            let outcome =
+                excluded.then(|| Outcome::Skipped { why: "it was left out with --exclude".to_owned() });
             let member =
                 Member { link: None, facts: None, desired: None, steps: Vec::new(), outcome, taken: 0 };
             (host.name.clone(), member)
         };
         let members = inventory.hosts.iter().map(member).collect();
-        let uploads = Semaphore::new(options.uploads.max(1));
+        let uploads = Arc::new(Semaphore::new(options.uploads.max(1)));
         Self {
             inventory,
             options,
@@ -150,9 +151,10 @@ impl Run {
 
     /// Hosts that are still in it, in the inventory's order.
     fn active(&self) -> impl Iterator<Item = &inventory::Host> {
-        self.inventory.hosts.iter().filter(|host| {
-            self.members.get(&host.name).is_some_and(|member| member.outcome.is_none())
-        })
+        self.inventory
+            .hosts
+            .iter()
+            .filter(|host| self.members.get(&host.name).is_some_and(|member| member.outcome.is_none()))
     }
 
     fn link(&self, name: &str) -> Option<Arc<Host>> {
@@ -161,7 +163,9 @@ impl Run {
 
     /// Sets how a host came out of it, once.
     fn end(&mut self, name: &str, outcome: Outcome) {
-        let Some(member) = self.members.get_mut(name).filter(|member| member.outcome.is_none()) else { return };
+        let Some(member) = self.members.get_mut(name).filter(|member| member.outcome.is_none()) else {
+            return;
+        };
         member.outcome = Some(outcome.clone());
         self.tell(Event::HostEnded { host: name.to_owned(), outcome });
     }
@@ -219,10 +223,13 @@ impl Run {
 
     fn cannot_reach(&mut self, name: &str, failure: Failure) {
         let may_be_absent = self.inventory.host(name).is_some_and(|host| host.absent_ok);
-        self.end(name, match may_be_absent {
-            true => Outcome::Skipped { why: format!("it may be absent, and is: {}", failure.what) },
-            false => Outcome::Unreachable { failure },
-        });
+        self.end(
+            name,
+            match may_be_absent {
+                true => Outcome::Skipped { why: format!("it may be absent, and is: {}", failure.what) },
+                false => Outcome::Unreachable { failure },
+            },
+        );
     }
 
     async fn connect_to(&self, host: &inventory::Host) -> Result<Host, Refused> {
@@ -364,7 +371,8 @@ impl Run {
             let Leaves { all, renewed, findings } = leaves(&self.inventory, host, facts, ca, now)?;
             planned.findings.extend(findings);
             planned.renewed.extend(renewed.into_iter().map(|why| (host.name.clone(), why)));
-            let desired = match desired::desired(&self.inventory, host, &facts.system.machine, &all, material) {
+            let desired = match desired::desired(&self.inventory, host, &facts.system.machine, &all, material)
+            {
                 Ok(desired) => desired,
                 // The checks have said so.
                 Err(DesiredError::NoProgram { .. }) => continue,
@@ -408,7 +416,8 @@ impl Run {
             millis: millis(self.began.elapsed()),
             log: log.display().to_string(),
         });
-        let links: Vec<Arc<Host>> = self.members.values_mut().filter_map(|member| member.link.take()).collect();
+        let links: Vec<Arc<Host>> =
+            self.members.values_mut().filter_map(|member| member.link.take()).collect();
         stream::iter(links)
             .for_each_concurrent(None, |link| async {
                 if let Some(link) = Arc::into_inner(link) {
@@ -438,7 +447,7 @@ enum Refused {
 pub enum PlanError {
     /// Certificates.
     #[error("cannot make a certificate")]
-    Pki(#[from] pki::PkiError),
+    Leaf(#[from] crate::leaves::LeafError),
     /// Templates.
     #[error(transparent)]
     Template(#[from] crate::templates::TemplateError),

@@ -79,7 +79,10 @@ impl Run {
                 Some(Answer::Taken) => return Ok(Some(host)),
                 // Its installer was killed on this machine.
                 Some(Answer::Held(holder)) if dead.is_none() && holder.is_dead_here() => {
-                    let text = format!("the lock of an installer that was killed is taken over ({})", holder.command);
+                    let text = format!(
+                        "the lock of an installer that was killed is taken over ({})",
+                        holder.command
+                    );
                     self.tell(Event::Note { host: Some(host.name.clone()), text });
                     dead = Some(holder.token);
                 }
@@ -119,7 +122,8 @@ impl Run {
         let mut work: Vec<(Arc<Host>, Arc<Desired>, Arc<Facts>, Vec<Step>)> = Vec::new();
         for host in self.active() {
             let Some(member) = self.members.get(&host.name) else { continue };
-            let (Some(link), Some(desired), Some(facts)) = (&member.link, &member.desired, &member.facts) else {
+            let (Some(link), Some(desired), Some(facts)) = (&member.link, &member.desired, &member.facts)
+            else {
                 continue;
             };
             let steps: Vec<Step> = member.steps.iter().filter(|step| step.phase == phase).cloned().collect();
@@ -132,10 +136,10 @@ impl Run {
         }
         let begun = self.begin(phase, work.len());
         let mut waiting = work.into_iter();
-        let mut running = stream::FuturesUnordered::new();
         let places = self.places.clone();
-        let uploads = std::mem::replace(&mut self.uploads, tokio::sync::Semaphore::new(0));
+        let uploads = Arc::clone(&self.uploads);
         let listener = Arc::clone(&self.listener);
+        let mut running = stream::FuturesUnordered::new();
         let mut refused = Vec::new();
         loop {
             while running.len() < self.options.parallel.max(1) {
@@ -163,17 +167,22 @@ impl Run {
             }
         }
         drop(running);
-        self.uploads = uploads;
         for name in refused {
-            self.end(&name, Outcome::Skipped { why: "too many hosts failed before it (--max-failures)".to_owned() });
+            self.end(
+                &name,
+                Outcome::Skipped { why: "too many hosts failed before it (--max-failures)".to_owned() },
+            );
         }
         self.close_phase(begun);
     }
 
     /// Waits for a leader, if a master is there to lead.
     async fn masters_lead(&mut self, control: &Control) -> Result<(), String> {
-        let masters: Vec<String> =
-            self.active().filter(|host| host.roles.contains(&Role::Master)).map(|host| host.name.clone()).collect();
+        let masters: Vec<String> = self
+            .active()
+            .filter(|host| host.roles.contains(&Role::Master))
+            .map(|host| host.name.clone())
+            .collect();
         if masters.is_empty() {
             return Err("no master could be started".to_owned());
         }

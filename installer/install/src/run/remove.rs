@@ -69,15 +69,19 @@ pub fn removal(facts: &Facts) -> Removal {
     let others = list.units.iter().map(String::as_str).filter(|unit| !order.contains(unit));
     for unit in known.chain(others) {
         let how = if unit == TASKS_UNIT { "kill" } else { "keep" };
-        let what = if unit == TASKS_UNIT { format!("end all tasks, stop {unit}") } else { format!("stop {unit}") };
+        let what =
+            if unit == TASKS_UNIT { format!("end all tasks, stop {unit}") } else { format!("stop {unit}") };
         removal.call(["stop_unit", unit, how], what);
     }
     let mut kept = Manifest::default();
     for (path, sums) in &list.files {
         match facts.paths.get(path) {
             None => {}
-            Some(found) if found.kind == Kind::File && found.sum.as_ref().is_some_and(|sum| sums.contains(sum)) => {
-                let words = ["remove_file", path].into_iter().chain(sums.iter().map(crate::item::Sum::as_str));
+            Some(found)
+                if found.kind == Kind::File && found.sum.as_ref().is_some_and(|sum| sums.contains(sum)) =>
+            {
+                let words =
+                    ["remove_file", path].into_iter().chain(sums.iter().map(crate::item::Sum::as_str));
                 removal.call(words, format!("remove {path}"));
             }
             Some(_) => {
@@ -100,7 +104,8 @@ pub fn removal(facts: &Facts) -> Removal {
         removal.call(["reload"], "systemd reads its units".to_owned());
     }
     // What is deepest goes first.
-    let list_dir = std::path::Path::new(manifest::PATH).parent().and_then(std::path::Path::to_str).unwrap_or_default();
+    let list_dir =
+        std::path::Path::new(manifest::PATH).parent().and_then(std::path::Path::to_str).unwrap_or_default();
     for (path, data) in list.dirs.iter().rev().filter(|(path, _)| path.as_str() != list_dir) {
         match data {
             true => removal.call(["remove_data", path], format!("remove {path} with all that is in it")),
@@ -111,7 +116,9 @@ pub fn removal(facts: &Facts) -> Removal {
         removal.call(["remove_user", user], format!("remove the user {user}"));
     }
     for package in &list.packages {
-        removal.kept.push((format!("package {package}"), "packages are not removed by this version".to_owned()));
+        removal
+            .kept
+            .push((format!("package {package}"), "packages are not removed by this version".to_owned()));
         kept.packages.insert(package.clone());
     }
     for line in &list.unknown {
@@ -134,8 +141,11 @@ fn remove_list(removal: &mut Removal, kept: &Manifest, list: &Manifest, list_dir
     }
     lines.extend(kept.links.iter().map(|path| Entry::Link(path).line()));
     // Directories that what stayed is in.
-    let inside = |dir: &str| kept.files.keys().chain(&kept.links).any(|path| path.starts_with(&format!("{dir}/")));
-    lines.extend(list.dirs.keys().filter(|dir| inside(dir) || *dir == list_dir).map(|dir| Entry::Dir(dir).line()));
+    let inside =
+        |dir: &str| kept.files.keys().chain(&kept.links).any(|path| path.starts_with(&format!("{dir}/")));
+    lines.extend(
+        list.dirs.keys().filter(|dir| inside(dir) || *dir == list_dir).map(|dir| Entry::Dir(dir).line()),
+    );
     lines.extend(kept.packages.iter().map(|name| format!("package\t{name}")));
     lines.extend(list.unknown.iter().cloned());
     let text = lines.join("\n") + "\n";
@@ -155,7 +165,8 @@ impl Run {
                     let list = link.look(&first).await?.manifest;
                     let paths: BTreeSet<String> =
                         list.files.keys().chain(&list.links).chain(list.dirs.keys()).cloned().collect();
-                    let second = Look { manifest: true, paths: paths.into_iter().collect(), ..Look::default() };
+                    let second =
+                        Look { manifest: true, paths: paths.into_iter().collect(), ..Look::default() };
                     if list.is_empty() { Ok(Facts::default()) } else { link.look(&second).await }
                 };
                 (link.name.clone(), facts.await)
@@ -218,8 +229,12 @@ impl Run {
         match last {
             Some(Progress::Ended) => Ok(()),
             Some(Progress::Failed { step, status, said }) => {
-                let failure =
-                    Failure { what: "it failed on the host".to_owned(), status: Some(status), said, hint: None };
+                let failure = Failure {
+                    what: "it failed on the host".to_owned(),
+                    status: Some(status),
+                    said,
+                    hint: None,
+                };
                 Err((what(step), failure))
             }
             _ => Err((what(None), Failure::new("it did not come to its end", None))),
@@ -295,7 +310,10 @@ mod tests {
         let changed = found(Kind::File, Some(Sum::of(b"by a user")));
         facts.paths.insert("/etc/clusterctl/agent.yaml".to_owned(), changed);
         let removal = removal(&facts);
-        assert_eq!(removal.kept, [("/etc/clusterctl/agent.yaml".to_owned(), "it was changed since it was put there".to_owned())]);
+        assert_eq!(
+            removal.kept,
+            [("/etc/clusterctl/agent.yaml".to_owned(), "it was changed since it was put there".to_owned())]
+        );
         assert!(!removal.words.iter().any(|words| words.contains("agent.yaml")));
         let list = removal.calls.last().unwrap();
         assert_eq!(list[0], "keep_list");
