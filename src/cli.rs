@@ -9,6 +9,7 @@ use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
+use crate::commands::install::{CheckArgs, InstallArgs, PlanArgs, ResetArgs};
 use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
@@ -47,6 +48,14 @@ pub(crate) struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Make a cluster of the hosts in an inventory, or put right what differs
+    Install(InstallArgs),
+    /// Show what `install` would do, host by host, with differences of files
+    Plan(PlanArgs),
+    /// Check the hosts and the cluster of an inventory, changing nothing
+    Check(CheckArgs),
+    /// Remove all that `install` put on the hosts of an inventory, and nothing else
+    Reset(ResetArgs),
     /// Run a one-machine cluster in the foreground; no root needed
     Up(UpArgs),
     /// Run the daemon of a node that leads

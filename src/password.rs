@@ -48,6 +48,15 @@ fn ask(ui: &Printer, prompt: &str, twice: bool) -> Result<SecretString, CliError
         return Err(CliError::usage("nobody is here to say the password")
             .hint("`--password-file FILE` reads it, `--password-file -` from standard input"));
     }
+    ask_twice(prompt, twice)
+}
+
+/// Asks a person, once.
+pub(crate) fn ask_once(prompt: &str) -> Result<SecretString, CliError> {
+    ask_twice(prompt, false)
+}
+
+fn ask_twice(prompt: &str, twice: bool) -> Result<SecretString, CliError> {
     let mut question = dialoguer::Password::new().with_prompt(prompt);
     if twice {
         question = question.with_confirmation("Once more", "They differ");

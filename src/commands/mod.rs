@@ -10,6 +10,7 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
 pub(crate) mod hold;
+pub(crate) mod install;
 pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
@@ -21,6 +22,10 @@ pub(crate) mod user;
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
     match command {
+        Command::Install(args) => install::install(ui, args),
+        Command::Plan(args) => install::plan(ui, args),
+        Command::Check(args) => install::check(ui, args),
+        Command::Reset(args) => install::reset(ui, args),
         Command::Up(args) => up::run(ui, args),
         Command::Agent(args) => agent::run(args),
         Command::Master(args) => master::run(args),

@@ -6,10 +6,12 @@
 
 mod carry;
 mod remove;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
 use futures_util::StreamExt as _;
@@ -25,7 +27,7 @@ use crate::connect::{Base, becoming, target};
 use crate::desired::{self, AGENT_UNIT, Daemon, DesiredError, MASTER_UNIT, Material, OPT, TASKS_UNIT, VAR};
 use crate::event::{Event, Failure, Listener, Outcome};
 use crate::facts::Facts;
-use crate::host::{Host, millis};
+use crate::host::{Blind, Host, millis};
 use crate::item::Desired;
 use crate::leaves::{Leaves, leaves};
 use crate::phase::Phase;
@@ -33,7 +35,9 @@ use crate::plan::{Step, plan};
 use crate::preflight::{self, Checked, Finding, Level};
 use crate::probe::Look;
 
+pub use self::carry::CarryError;
 pub use self::remove::{Removal, removal};
+pub use self::verify::cluster_findings;
 
 /// So many hosts are worked on at once.
 pub const PARALLEL: usize = 64;
@@ -50,8 +54,6 @@ pub struct Options {
     pub uploads: usize,
     /// After so many failed hosts no further one is begun.
     pub max_failures: Option<usize>,
-    /// What the user typed, for whoever finds the cluster locked.
-    pub command: String,
     /// The password of sudo, where one was given.
     pub become_password: Option<SecretString>,
     /// The password of SSH, where one was given.
@@ -68,6 +70,8 @@ struct Member {
     steps: Vec<Step>,
     outcome: Option<Outcome>,
     taken: usize,
+    /// It could not be looked at without a password for sudo.
+    waits: Option<Failure>,
 }
 
 /// A run.
@@ -80,6 +84,7 @@ pub struct Run {
     places: Places,
     uploads: Arc<Semaphore>,
     began: Instant,
+    stop: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Run {
@@ -122,7 +127,7 @@ impl Run {
             let outcome =
                 excluded.then(|| Outcome::Skipped { why: "it was left out with --exclude".to_owned() });
             let member =
-                Member { link: None, facts: None, desired: None, steps: Vec::new(), outcome, taken: 0 };
+                Member { link: None, facts: None, desired: None, steps: Vec::new(), outcome, taken: 0, waits: None };
             (host.name.clone(), member)
         };
         let members = inventory.hosts.iter().map(member).collect();
@@ -136,6 +141,7 @@ impl Run {
             places: Places::default(),
             uploads,
             began: Instant::now(),
+            stop: Arc::default(),
         }
     }
 
@@ -177,9 +183,13 @@ impl Run {
         self.members.values().filter(bad).count()
     }
 
-    /// Whether so many have failed that no further host is begun.
-    fn has_had_enough(&self) -> bool {
-        self.options.max_failures.is_some_and(|most| self.failed() > most)
+    /// Why no further host is begun.
+    fn has_had_enough(&self) -> Option<&'static str> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Some("the run was interrupted before it");
+        }
+        let too_many = self.options.max_failures.is_some_and(|most| self.failed() > most);
+        too_many.then_some("too many hosts failed before it (--max-failures)")
     }
 
     fn begin(&self, phase: Phase, hosts: usize) -> (Phase, usize, Instant) {
@@ -310,7 +320,7 @@ impl Run {
         let hosts: Vec<inventory::Host> = self.active().cloned().collect();
         let phase = self.begin(Phase::Facts, hosts.len());
         let mut looks = Vec::new();
-        for host in &hosts {
+        for host in hosts.iter().filter(|host| self.is_unseen(&host.name)) {
             if let Some(link) = self.link(&host.name) {
                 looks.push((link, look(&self.inventory, host, material)?));
             }
@@ -322,17 +332,63 @@ impl Run {
             .collect()
             .await;
         for (name, result) in looked {
-            match result {
-                Ok(facts) => {
-                    if let Some(member) = self.members.get_mut(&name) {
-                        member.facts = Some(Arc::new(facts));
-                    }
-                }
-                Err(failure) => self.fail(&name, Phase::Facts, "what the host is and has", failure),
-            }
+            self.seen(&name, result, "what the host is and has");
         }
         self.close_phase(phase);
         Ok(())
+    }
+
+    fn is_unseen(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(|member| member.facts.is_none())
+    }
+
+    /// Takes in what a look at a host told.
+    fn seen(&mut self, name: &str, result: Result<Facts, Blind>, what: &str) {
+        let Some(member) = self.members.get_mut(name) else { return };
+        member.waits = None;
+        match result {
+            Ok(facts) => member.facts = Some(Arc::new(facts)),
+            Err(Blind { failure, wants_password: true }) => member.waits = Some(failure),
+            Err(Blind { failure, .. }) => self.fail(name, Phase::Facts, what, failure),
+        }
+    }
+
+    /// Whether there are hosts whose sudo wants a password that nobody has given.
+    #[must_use]
+    pub fn wants_password(&self) -> bool {
+        self.members.values().any(|member| member.outcome.is_none() && member.waits.is_some())
+    }
+
+    /// With this password for sudo from now on.
+    pub fn use_password(&mut self, password: &SecretString) {
+        for member in self.members.values_mut() {
+            // Nobody else holds it between two phases.
+            if let Some(link) = member.link.as_mut().and_then(Arc::get_mut) {
+                link.use_password(password.clone());
+            }
+        }
+    }
+
+    /// Gives hosts up for which there is no password.
+    pub fn give_up_waiting(&mut self) {
+        let waiting: Vec<(String, Failure)> = self
+            .members
+            .iter_mut()
+            .filter_map(|(name, member)| Some((name.clone(), member.waits.take()?)))
+            .collect();
+        for (name, failure) in waiting {
+            self.fail(&name, Phase::Facts, "become root", failure);
+        }
+    }
+
+    /// Begins no further host from when this is set.
+    pub fn stop_when(&mut self, stop: Arc<AtomicBool>) {
+        self.stop = stop;
+    }
+
+    /// Begins no further host after more than so many have failed.
+    pub fn max_failures(&mut self, most: Option<usize>) {
+        self.options.max_failures = most;
     }
 
     fn fail(&mut self, name: &str, phase: Phase, what: &str, failure: Failure) {

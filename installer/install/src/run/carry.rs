@@ -110,6 +110,11 @@ impl Run {
         }
         self.take_phase(Phase::Agents).await;
         self.agents_register(control).await;
+        self.end_well();
+    }
+
+    /// Those that came so far are as they are to be.
+    pub(super) fn end_well(&mut self) {
         let good: Vec<String> = self.active().map(|host| host.name.clone()).collect();
         for name in good {
             let steps = self.members.get(&name).map_or(0, |member| member.taken);
@@ -144,8 +149,8 @@ impl Run {
         loop {
             while running.len() < self.options.parallel.max(1) {
                 let Some((link, desired, facts, steps)) = waiting.next() else { break };
-                if self.has_had_enough() {
-                    refused.push(link.name.clone());
+                if let Some(why) = self.has_had_enough() {
+                    refused.push((link.name.clone(), why));
                     continue;
                 }
                 let (places, uploads, listener) = (&places, &uploads, &listener);
@@ -177,7 +182,7 @@ impl Run {
     }
 
     /// Waits for a leader, if a master is there to lead.
-    async fn masters_lead(&mut self, control: &Control) -> Result<(), String> {
+    pub(super) async fn masters_lead(&mut self, control: &Control) -> Result<(), String> {
         let masters: Vec<String> = self
             .active()
             .filter(|host| host.roles.contains(&Role::Master))
@@ -196,7 +201,7 @@ impl Run {
         Err("no master leads".to_owned())
     }
 
-    async fn admit(&self, control: &Control) -> Result<(), ControlError> {
+    pub(super) async fn admit(&self, control: &Control) -> Result<(), ControlError> {
         let new = control.admit(&self.agents()).await?;
         if new > 0 {
             let text = format!("{new} agent{} admitted", if new == 1 { " is" } else { "s are" });
@@ -209,7 +214,7 @@ impl Run {
         self.active().filter(|host| host.is_agent()).map(|host| host.name.clone()).collect()
     }
 
-    async fn agents_register(&mut self, control: &Control) {
+    pub(super) async fn agents_register(&mut self, control: &Control) {
         let agents = self.agents();
         if agents.is_empty() {
             return;
@@ -231,15 +236,11 @@ impl Run {
         self.close_phase(begun);
     }
 
-    fn all_agents_fail(&mut self, what: &str, error: &ControlError) {
+    pub(super) fn all_agents_fail(&mut self, what: &str, error: &ControlError) {
         for name in self.agents() {
             self.fail(&name, Phase::Agents, what, Failure::of(error, Some(reach_hint(error))));
         }
-        let rest: Vec<String> = self.active().map(|host| host.name.clone()).collect();
-        for name in rest {
-            let steps = self.members.get(&name).map_or(0, |member| member.taken);
-            self.end(&name, if steps == 0 { Outcome::Ok } else { Outcome::Changed { steps } });
-        }
+        self.end_well();
     }
 
     /// The last lines of a unit's log, where they can be had.

@@ -155,7 +155,8 @@ fn remove_list(removal: &mut Removal, kept: &Manifest, list: &Manifest, list_dir
 impl Run {
     /// Looks at what was put on hosts, in two looks: the list, and then what it names.
     pub async fn look_for_removal(&mut self) {
-        let names: Vec<String> = self.active().map(|host| host.name.clone()).collect();
+        let names: Vec<String> =
+            self.active().map(|host| host.name.clone()).filter(|name| self.is_unseen(name)).collect();
         let phase = self.begin(Phase::Facts, names.len());
         let links: Vec<_> = names.iter().filter_map(|name| self.link(name)).collect();
         let looked: Vec<_> = stream::iter(links)
@@ -175,14 +176,7 @@ impl Run {
             .collect()
             .await;
         for (name, result) in looked {
-            match result {
-                Ok(facts) => {
-                    if let Some(member) = self.members.get_mut(&name) {
-                        member.facts = Some(Arc::new(facts));
-                    }
-                }
-                Err(failure) => self.fail(&name, Phase::Facts, "what was put on the host", failure),
-            }
+            self.seen(&name, result, "what was put on the host");
         }
         self.close_phase(phase);
     }
