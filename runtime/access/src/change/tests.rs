@@ -165,6 +165,19 @@ fn an_admission_that_is_given_again_is_another_one() {
 }
 
 #[test]
+fn the_log_can_say_a_change_and_nothing_secret_of_it() {
+    let hash = hash();
+    let (new, login) = (NewPassword::Set(hash.clone()), token("joe", Some(hash.clone()), 60));
+    let change = Change::PutUser { name: name("joe"), role: UserRole::Admin, password: new };
+    let said = format!("{change:?} {login:?}");
+    assert!(said.contains("joe") && said.contains("Admin"), "{said}");
+    let listed = |bytes: &[u8]| bytes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    for secret in [listed(&hash.salt), listed(&hash.sum.0), crate::secret::to_hex(&hash.sum.0)] {
+        assert!(!said.contains(&secret), "{said}");
+    }
+}
+
+#[test]
 fn a_plan_that_is_stored_is_what_the_next_leader_reads() {
     let (book, _) = with_tokens(2, 1);
     let book = plan(&book, "prod", Change::Admit { name: "n 1/x".to_owned() }, "root", at(7)).unwrap().book;

@@ -28,7 +28,7 @@ async fn nothing_that_is_secret_is_said_or_stored() {
         format!(r#"{{"role": "admin", "password": "{CANARY}"]}}"#),
         format!(r#""{CANARY}""#),
         format!(r#"["{CANARY}"]"#),
-        format!("{CANARY}"),
+        CANARY.to_owned(),
         format!(r#"{{"role": "{CANARY}"}}"#),
         format!(r#"{{"role": "admin", "password": ["{CANARY}"]}}"#),
         format!(r#"{{"role": "admin", "password": {{"x": "{CANARY}"}}}}"#),
