@@ -99,7 +99,11 @@ impl Host {
             wants_password: matches!(&error, ExecError::Sudo { fault: SudoFault::PasswordNeeded, .. }),
             failure: failure(&error),
         })?;
-        if output.status.success() { Ok(output.text()) } else { Err(ended(&output.status, &output.stderr).into()) }
+        if output.status.success() {
+            Ok(output.text())
+        } else {
+            Err(ended(&output.status, &output.stderr).into())
+        }
     }
 
     /// Looks at it.

@@ -126,8 +126,15 @@ impl Run {
             let excluded = options.exclude.contains(&host.name);
             let outcome =
                 excluded.then(|| Outcome::Skipped { why: "it was left out with --exclude".to_owned() });
-            let member =
-                Member { link: None, facts: None, desired: None, steps: Vec::new(), outcome, taken: 0, waits: None };
+            let member = Member {
+                link: None,
+                facts: None,
+                desired: None,
+                steps: Vec::new(),
+                outcome,
+                taken: 0,
+                waits: None,
+            };
             (host.name.clone(), member)
         };
         let members = inventory.hosts.iter().map(member).collect();

@@ -85,13 +85,19 @@ impl<S> Watched<S> {
     fn alive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         match Pin::new(&mut self.cut).poll(cx) {
             Poll::Pending => Ok(()),
-            Poll::Ready(_) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was given up")),
+            Poll::Ready(_) => {
+                Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was given up"))
+            }
         }
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.alive(cx)?;
         let before = buffer.filled().len();

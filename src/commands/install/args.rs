@@ -69,7 +69,9 @@ pub(crate) struct InstallArgs {
 
 /// Arguments of `clusterctl plan`.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  clusterctl plan inventory.yaml\n  clusterctl plan inventory.yaml --out plan.json\n\nExits with 3 when there are differences.")]
+#[command(
+    after_help = "Examples:\n  clusterctl plan inventory.yaml\n  clusterctl plan inventory.yaml --out plan.json\n\nExits with 3 when there are differences."
+)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
@@ -81,7 +83,9 @@ pub(crate) struct PlanArgs {
 
 /// Arguments of `clusterctl check`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clusterctl check inventory.yaml\n\nExits with 5 when something is wrong.")]
+#[command(
+    after_help = "Example:\n  clusterctl check inventory.yaml\n\nExits with 5 when something is wrong."
+)]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) hosts: HostArgs,
@@ -89,7 +93,9 @@ pub(crate) struct CheckArgs {
 
 /// Arguments of `clusterctl reset`.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  clusterctl reset inventory.yaml\n\nEach host has a list of what was put there. What was changed since is left, and named.")]
+#[command(
+    after_help = "Example:\n  clusterctl reset inventory.yaml\n\nEach host has a list of what was put there. What was changed since is left, and named."
+)]
 pub(crate) struct ResetArgs {
     #[command(flatten)]
     pub(crate) hosts: HostArgs,

@@ -41,7 +41,9 @@ pub(super) async fn ensure(setup: &Setup, control: &Control) -> Result<Option<St
 async fn works(known: &Context) -> bool {
     let masters: Result<Vec<MasterUrl>, _> = known.masters.iter().map(|url| url.parse()).collect();
     let (Ok(masters), Some(ca), Some(token)) = (masters, &known.ca, &known.token) else { return false };
-    let Ok(dialler) = tls::Authority { ca, own: None }.dialler(std::time::SystemTime::now()) else { return false };
+    let Ok(dialler) = tls::Authority { ca, own: None }.dialler(std::time::SystemTime::now()) else {
+        return false;
+    };
     let token = SecretString::from(token.expose().to_owned());
     let credentials = Credentials { dialler: Some(dialler), token: Some(token) };
     match Client::with(masters, Duration::from_secs(5), credentials) {

@@ -18,8 +18,8 @@ use installer::report::{Counts, table};
 use installer::run::{CarryError, Planned, Run};
 use ssh::UnknownKey;
 
-pub(crate) use self::args::{CheckArgs, InstallArgs, PlanArgs, ResetArgs};
 use self::args::HostArgs;
+pub(crate) use self::args::{CheckArgs, InstallArgs, PlanArgs, ResetArgs};
 use self::setup::Setup;
 use crate::confirm::confirm;
 use crate::error::CliError;
@@ -76,13 +76,20 @@ pub(crate) fn plan(ui: &mut Printer, args: &PlanArgs) -> Result<Exit, CliError> 
             })?;
             if let Some(file) = &args.out {
                 saved::write(file, &setup, &planned)?;
-                setup.pause(|| ui.hint(&format!("`clusterctl install {} --plan {}` carries it out", setup.file().display(), file.display())));
+                setup.pause(|| {
+                    ui.hint(&format!(
+                        "`clusterctl install {} --plan {}` carries it out",
+                        setup.file().display(),
+                        file.display()
+                    ))
+                });
             }
         }
         let differs = if planned.is_empty() { Exit::Done } else { Exit::Differences };
-        let unreached = run.outcomes("it was only looked at").iter().any(|(_, outcome)| {
-            matches!(outcome, Outcome::Unreachable { .. } | Outcome::Failed { .. })
-        });
+        let unreached = run
+            .outcomes("it was only looked at")
+            .iter()
+            .any(|(_, outcome)| matches!(outcome, Outcome::Unreachable { .. } | Outcome::Failed { .. }));
         let exit = stopped.unwrap_or(if unreached { Exit::HostsUnreachable } else { differs });
         setup.close(run).await?;
         Ok(exit)
@@ -130,7 +137,10 @@ pub(crate) fn reset(ui: &mut Printer, args: &ResetArgs) -> Result<Exit, CliError
         let todo = removals.iter().filter(|(_, removal)| !removal.is_empty()).count();
         if todo > 0 {
             setup.pause(|| {
-                ui.progress(&setup::removal_view(&removals), &Event::Removal { hosts: &setup::removal_words(&removals) })?;
+                ui.progress(
+                    &setup::removal_view(&removals),
+                    &Event::Removal { hosts: &setup::removal_words(&removals) },
+                )?;
                 let question = format!(
                     "End all tasks of the cluster {} and remove it from {todo} host{}?",
                     setup.cluster(),
@@ -145,7 +155,10 @@ pub(crate) fn reset(ui: &mut Printer, args: &ResetArgs) -> Result<Exit, CliError
         let exit = end(ui, setup, run, None).await?;
         if exit == Exit::Done {
             credential::forget(ui, &name)?;
-            ui.hint(&format!("the cluster's authority and the journal of runs stay in {}; remove that by hand", state.display()));
+            ui.hint(&format!(
+                "the cluster's authority and the journal of runs stay in {}; remove that by hand",
+                state.display()
+            ));
         }
         Ok(exit)
     })
@@ -177,9 +190,9 @@ async fn connect(ui: &mut Printer, setup: &Setup, run: &mut Run, yes: bool) -> R
 
 async fn learn(run: &Run, keys: &[(String, UnknownKey)]) -> Result<(), CliError> {
     run.learn(keys).await.map_err(|error| {
-        CliError::usage("the hosts' keys cannot be written down").caused_by(&error).hint(
-            "make the file writable, or write the fingerprints as `host_key:` in the inventory",
-        )
+        CliError::usage("the hosts' keys cannot be written down")
+            .caused_by(&error)
+            .hint("make the file writable, or write the fingerprints as `host_key:` in the inventory")
     })
 }
 
@@ -267,7 +280,12 @@ fn refused(error: &CarryError) -> CliError {
 }
 
 /// Nothing differs: the cluster is looked at, and that is all.
-async fn unchanged(ui: &mut Printer, setup: Setup, mut run: Run, control: &Control) -> Result<Exit, CliError> {
+async fn unchanged(
+    ui: &mut Printer,
+    setup: Setup,
+    mut run: Run,
+    control: &Control,
+) -> Result<Exit, CliError> {
     run.verify(control).await;
     end_with_credential(ui, setup, run, control).await
 }
@@ -283,7 +301,9 @@ async fn end_with_credential(
     let given = if all_good { Some(credential::ensure(&setup, control).await) } else { None };
     let exit = end(ui, setup, run, None).await?;
     match given {
-        Some(Ok(Some(name))) => ui.hint(&format!("`clusterctl cluster status` and all other commands speak to {name} now")),
+        Some(Ok(Some(name))) => {
+            ui.hint(&format!("`clusterctl cluster status` and all other commands speak to {name} now"))
+        }
         Some(Err(error)) if exit == Exit::Done => return Err(error),
         _ => {}
     }
@@ -299,7 +319,15 @@ async fn end(ui: &mut Printer, setup: Setup, run: Run, exit: Option<Exit>) -> Re
     let counts = Counts::of(&hosts);
     let good = counts.failed + counts.unreachable == 0;
     let text = summary(&hosts, took);
-    ui.styled_result(&text, &Event::RunSummary { hosts: &hosts, millis: installer::host::millis(took), execs, round_trips: trips })?;
+    ui.styled_result(
+        &text,
+        &Event::RunSummary {
+            hosts: &hosts,
+            millis: installer::host::millis(took),
+            execs,
+            round_trips: trips,
+        },
+    )?;
     if !good {
         ui.hint(&format!("the full log: {}", log.display()));
         if exit.is_none() && what == "install" {
@@ -309,7 +337,10 @@ async fn end(ui: &mut Printer, setup: Setup, run: Run, exit: Option<Exit>) -> Re
     Ok(exit.unwrap_or(match () {
         () if counts.failed > 0 => Exit::StepsFailed,
         () if counts.unreachable > 0 => Exit::HostsUnreachable,
-        () if hosts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Skipped { why } if why.contains("interrupted"))) => {
+        () if hosts.iter().any(
+            |(_, outcome)| matches!(outcome, Outcome::Skipped { why } if why.contains("interrupted")),
+        ) =>
+        {
             Exit::Interrupted
         }
         () => Exit::Done,
@@ -330,12 +361,15 @@ fn summary(hosts: &[(String, Outcome)], took: std::time::Duration) -> String {
 /// Says with what it goes on.
 fn resume(ui: &mut Printer, args: &HostArgs) -> Result<(), CliError> {
     let inventory = setup::inventory(&args.inventory)?;
-    let runs = installer::run::runs_dir(&installer::connect::state_dir(&args.inventory, &inventory.cluster.name));
+    let runs =
+        installer::run::runs_dir(&installer::connect::state_dir(&args.inventory, &inventory.cluster.name));
     let earlier = Journal::latest(&runs)
         .map_err(|error| CliError::usage("the journal of the last run cannot be read").caused_by(&error))?;
     let Some(earlier) = earlier.filter(|earlier| !earlier.all_well()) else {
-        return Err(CliError::usage("there is no run to go on with: the last one came to its end, or there was none")
-            .hint(format!("`clusterctl install {}` begins one", args.inventory.display())));
+        return Err(CliError::usage(
+            "there is no run to go on with: the last one came to its end, or there was none",
+        )
+        .hint(format!("`clusterctl install {}` begins one", args.inventory.display())));
     };
     let done = earlier.finished();
     ui.hint(&format!(

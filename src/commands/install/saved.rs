@@ -95,7 +95,8 @@ impl Saved {
             let now = planned.hosts.iter().find(|(name, _)| *name == host.host);
             now.is_none_or(|(_, steps)| fingerprint(steps) != host.fingerprint)
         };
-        let mut changed: Vec<&str> = self.hosts.iter().filter(|host| moved(host)).map(|host| host.host.as_str()).collect();
+        let mut changed: Vec<&str> =
+            self.hosts.iter().filter(|host| moved(host)).map(|host| host.host.as_str()).collect();
         let new = planned.hosts.iter().filter(|(name, _)| !self.hosts.iter().any(|host| host.host == *name));
         changed.extend(new.map(|(name, _)| name.as_str()));
         if changed.is_empty() {

@@ -83,8 +83,11 @@ impl Setup {
             if inventory.host(name).is_none() {
                 let names = inventory.hosts.iter().map(|host| host.name.as_str());
                 let near = crate::text::similar(name, names);
-                let error = CliError::usage(format!("`--exclude {name}`: there is no such host in the inventory"));
-                return Err(near.iter().fold(error, |error, near| error.hint(format!("did you mean `{near}`?"))));
+                let error =
+                    CliError::usage(format!("`--exclude {name}`: there is no such host in the inventory"));
+                return Err(near
+                    .iter()
+                    .fold(error, |error, near| error.hint(format!("did you mean `{near}`?"))));
             }
         }
         let home = env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from).unwrap_or_default();
@@ -173,26 +176,31 @@ impl Setup {
             [SshConfig::Default] => self.base.home.join(".ssh/config"),
             [SshConfig::File(path)] => self.base.resolve(path),
             _ => {
-                return Err(CliError::usage("hosts name different files under `ssh: config:`, which is not supported")
-                    .hint("name one for all, and write what differs into the inventory"));
+                return Err(CliError::usage(
+                    "hosts name different files under `ssh: config:`, which is not supported",
+                )
+                .hint("name one for all, and write what differs into the inventory"));
             }
         };
-        let must_be_there = !matches!(wanted.as_slice(), [SshConfig::Default]);
-        if !must_be_there && !path.exists() {
-            return Ok(ssh::SshConfig::default());
+        if !path.exists() && !matches!(wanted.as_slice(), [SshConfig::Default]) {
+            return Err(CliError::usage(format!(
+                "`ssh: config:` names {}, which is not there",
+                path.display()
+            )));
         }
-        let (config, warnings) = ssh::SshConfig::load(&path, &self.base.home).map_err(|cause| {
+        let config = ssh::SshConfig::load(&path, &self.base.home).map_err(|cause| {
             CliError::usage(format!("{} cannot be read", path.display())).caused_by(&cause)
         })?;
-        for warning in warnings {
-            tracing::warn!("{warning}");
+        for warning in config.warnings() {
+            tracing::warn!(?warning, "a part of the SSH configuration is passed over");
         }
         Ok(config)
     }
 
     /// What all hosts share.
     pub(super) fn material(&self) -> Result<Material, CliError> {
-        let templates = Templates::new().map_err(|cause| CliError::internal("a template is broken").caused_by(&cause))?;
+        let templates =
+            Templates::new().map_err(|cause| CliError::internal("a template is broken").caused_by(&cause))?;
         Ok(Material {
             version: version::VERSION.to_owned(),
             programs: self.blobs.clone(),
@@ -224,7 +232,10 @@ impl Setup {
     /// URLs of the masters, as this machine reaches them.
     pub(super) fn masters(&self) -> Vec<String> {
         let port = self.inventory.cluster.port;
-        self.inventory.with_role(Role::Master).map(|host| format!("https://{}", authority(&host.address, port))).collect()
+        self.inventory
+            .with_role(Role::Master)
+            .map(|host| format!("https://{}", authority(&host.address, port)))
+            .collect()
     }
 
     /// Something on the terminal while the view is there.
@@ -283,7 +294,8 @@ impl Setup {
 fn supported(inventory: &Inventory) -> Result<(), CliError> {
     let not_yet = |what: &str| CliError::usage(format!("{what}: not supported yet"));
     if inventory.with_role(Role::Coordinator).next().is_some() {
-        return Err(not_yet("coordinators").hint("take the role `coordinator` out: a single master keeps the state itself"));
+        return Err(not_yet("coordinators")
+            .hint("take the role `coordinator` out: a single master keeps the state itself"));
     }
     if inventory.with_role(Role::Master).count() > 1 {
         return Err(not_yet("several masters").hint("leave the role `master` to one host"));
@@ -345,7 +357,8 @@ fn programs(inventory: &Inventory, args: &HostArgs, base: &Base) -> Result<Progr
 
 /// The password that the inventory's file holds; one for all.
 fn password_of(inventory: &Inventory, base: &Base) -> Result<Option<SecretString>, CliError> {
-    let mut files: Vec<&String> = inventory.hosts.iter().filter_map(|host| host.ssh.password_file.as_ref()).collect();
+    let mut files: Vec<&String> =
+        inventory.hosts.iter().filter_map(|host| host.ssh.password_file.as_ref()).collect();
     files.sort();
     files.dedup();
     match files.as_slice() {
@@ -353,7 +366,8 @@ fn password_of(inventory: &Inventory, base: &Base) -> Result<Option<SecretString
         [file] => {
             let path = base.resolve(file);
             let text = fs::read_to_string(&path).map_err(|cause| {
-                CliError::usage(format!("the password file {} cannot be read", path.display())).caused_by(&cause)
+                CliError::usage(format!("the password file {} cannot be read", path.display()))
+                    .caused_by(&cause)
             })?;
             Ok(Some(SecretString::from(text.lines().next().unwrap_or_default().to_owned())))
         }
@@ -395,7 +409,7 @@ pub(super) fn ask_about_keys(ui: &mut Printer, unknown: &[(String, UnknownKey)])
     let mut text = format!("{bold}The keys of these hosts are not known yet:{bold:#}\n");
     let width = unknown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
     for (name, key) in unknown {
-        text += &format!("  {name:width$}  {}  {} {}\n", key.host, key.key.algorithm(), key.key.fingerprint());
+        text += &format!("  {name:width$}  {}  {} {}\n", key.host, key.key.kind(), key.key.fingerprint());
     }
     ui.prompt(&text);
     crate::confirm::ask(ui, "Are these the right hosts? They are written to known_hosts then.")
@@ -450,6 +464,7 @@ pub(super) fn removal_words(removals: &[(String, Removal)]) -> Vec<(String, Vec<
 
 /// What tells one run from another.
 pub(super) fn random_token() -> Result<String, CliError> {
-    let number = getrandom::u64().map_err(|cause| CliError::internal("there is no randomness").caused_by(&cause))?;
+    let number =
+        getrandom::u64().map_err(|cause| CliError::internal("there is no randomness").caused_by(&cause))?;
     Ok(format!("{number:016x}"))
 }

@@ -172,11 +172,8 @@ impl Run {
             }
         }
         drop(running);
-        for name in refused {
-            self.end(
-                &name,
-                Outcome::Skipped { why: "too many hosts failed before it (--max-failures)".to_owned() },
-            );
+        for (name, why) in refused {
+            self.end(&name, Outcome::Skipped { why: why.to_owned() });
         }
         self.close_phase(begun);
     }

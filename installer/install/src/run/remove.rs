@@ -1,7 +1,6 @@
 //! Taking a cluster away: by each host's own list of what was put there.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::stream;

@@ -80,13 +80,21 @@ hosts:
 ";
         let inventory = inventory::read("i", text.as_bytes(), |_| None).unwrap();
         let seen = |name: &str, state: &str| (name.to_owned(), Seen { state: state.to_owned() });
-        let known = BTreeMap::from([seen("a1", "active"), seen("a2", "unreachable"), seen("b1", "active"), seen("b2", "gone")]);
+        let known = BTreeMap::from([
+            seen("a1", "active"),
+            seen("a2", "unreachable"),
+            seen("b1", "active"),
+            seen("b2", "gone"),
+        ]);
         let findings = cluster_findings(&inventory, &Ok(known));
         let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, [
-            "a2: agent: the cluster says that it is unreachable",
-            "a3: agent: the cluster does not know it",
-            "b1: agent: it is active in the cluster, and does not stand in the inventory",
-        ]);
+        assert_eq!(
+            shown,
+            [
+                "a2: agent: the cluster says that it is unreachable",
+                "a3: agent: the cluster does not know it",
+                "b1: agent: it is active in the cluster, and does not stand in the inventory",
+            ]
+        );
     }
 }

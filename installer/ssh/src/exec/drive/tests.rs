@@ -97,7 +97,9 @@ async fn a_status_that_is_missing_or_said_twice_is_no_success() {
 
 #[tokio::test]
 async fn a_status_without_a_beginning_is_an_error_with_what_was_said_instead() {
-    let error = plain(vec![out("This account is not available.\n"), Event::Exit(0), Event::Closed]).await.unwrap_err();
+    let error = plain(vec![out("This account is not available.\n"), Event::Exit(0), Event::Closed])
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "h did not start the script (exit status 0); the login shell said: This account is not available."
@@ -106,7 +108,8 @@ async fn a_status_without_a_beginning_is_an_error_with_what_was_said_instead() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_no_end() {
-    let error = plain(vec![out("cc:start\n"), Event::Exit(0), Event::Lost("reset".into())]).await.unwrap_err();
+    let error =
+        plain(vec![out("cc:start\n"), Event::Exit(0), Event::Lost("reset".into())]).await.unwrap_err();
     assert!(matches!(error, ExecError::ConnectionLost { .. }));
 }
 
