@@ -9,6 +9,8 @@ use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
+use crate::commands::init::InitArgs;
+use crate::commands::inventory::InventoryArgs;
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::service::ServiceArgs;
@@ -45,6 +47,10 @@ pub(crate) struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Ask a few questions and write an inventory: the machines of a cluster
+    Init(InitArgs),
+    /// See what an inventory says, or every mistake in it
+    Inventory(InventoryArgs),
     /// Run a one-machine cluster in the foreground; no root needed
     Up(UpArgs),
     /// Run the daemon of a node that leads

@@ -27,6 +27,8 @@ pub(crate) mod style {
 
     /// Something failed, or the part of the input that is wrong.
     pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
+    /// Something is not as it should be, and nothing stops for it.
+    pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default().bold();
     /// The reason for it.
     pub(crate) const CAUSE: Style = Style::new().dimmed();
     /// What to do or to type.
@@ -206,13 +208,28 @@ impl Printer {
         }
     }
 
-    fn write_event(&mut self, event: &Event<'_>) -> io::Result<()> {
-        let mut lines = Vec::new();
+    /// The first line of `--json`, before somebody else writes events to standard output.
+    pub(crate) fn begin(&mut self) -> Result<(), CliError> {
+        if !self.json || self.started {
+            return Ok(());
+        }
+        let line = self.first_line().map_err(io::Error::from);
+        line.and_then(|line| self.stdout.write(&line)).map_err(|cause| cannot_write(&cause))
+    }
+
+    /// What opens the stream, once.
+    fn first_line(&mut self) -> serde_json::Result<Vec<u8>> {
+        let mut line = Vec::new();
         if !self.started {
-            serde_json::to_writer(&mut lines, &Event::start())?;
-            lines.push(b'\n');
+            serde_json::to_writer(&mut line, &Event::start())?;
+            line.push(b'\n');
             self.started = true;
         }
+        Ok(line)
+    }
+
+    fn write_event(&mut self, event: &Event<'_>) -> io::Result<()> {
+        let mut lines = self.first_line()?;
         serde_json::to_writer(&mut lines, event)?;
         lines.push(b'\n');
         self.stdout.write(&lines)

@@ -10,6 +10,8 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
 pub(crate) mod hold;
+pub(crate) mod init;
+pub(crate) mod inventory;
 pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod service;
@@ -19,6 +21,8 @@ pub(crate) mod up;
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => init::run(ui, args),
+        Command::Inventory(args) => inventory::run(ui, args),
         Command::Up(args) => up::run(ui, args),
         Command::Agent(args) => agent::run(args),
         Command::Master(args) => master::run(args),

@@ -90,7 +90,8 @@ pub enum Event {
         /// Bytes.
         total: u64,
     },
-    /// The run waits for the cluster.
+    /// The run waits for the cluster. A service that waits has an event `waiting` of its own.
+    #[serde(rename = "run_waiting")]
     Waiting {
         /// For what.
         what: String,
