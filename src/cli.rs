@@ -9,7 +9,9 @@ use crate::commands::agent::AgentArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
+use crate::commands::init::InitArgs;
 use crate::commands::install::{CheckArgs, InstallArgs, PlanArgs, ResetArgs};
+use crate::commands::inventory::InventoryArgs;
 use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
@@ -48,6 +50,10 @@ pub(crate) struct Cli {
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Ask a few questions and write an inventory: the machines of a cluster
+    Init(InitArgs),
+    /// See what an inventory says, or every mistake in it
+    Inventory(InventoryArgs),
     /// Make a cluster of the hosts in an inventory, or put right what differs
     Install(InstallArgs),
     /// Show what `install` would do, host by host, with differences of files

@@ -17,6 +17,7 @@ mod error;
 mod event;
 mod exit;
 mod input;
+mod inventory_file;
 mod logging;
 mod output;
 mod password;

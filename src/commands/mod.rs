@@ -10,7 +10,9 @@ pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
 pub(crate) mod hold;
+pub(crate) mod init;
 pub(crate) mod install;
+pub(crate) mod inventory;
 pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
@@ -22,6 +24,8 @@ pub(crate) mod user;
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
     match command {
+        Command::Init(args) => init::run(ui, args),
+        Command::Inventory(args) => inventory::run(ui, args),
         Command::Install(args) => install::install(ui, args),
         Command::Plan(args) => install::plan(ui, args),
         Command::Check(args) => install::check(ui, args),

@@ -6,6 +6,7 @@ mod editor;
 mod files;
 mod fixtures;
 mod groups;
+mod inventory;
 mod server;
 mod service;
 mod tasks;
