@@ -40,7 +40,8 @@ impl Agent {
     ) -> Result<Option<AgentClient<UnixStream>>, String> {
         let Some(socket) = &self.socket else { return Ok(None) };
         let connected = timeout(PATIENCE, AgentClient::connect_uds(socket)).await.map_err(|_| late())?;
-        let mut client = connected.map_err(|error| format!("the agent at {} fails: {error}", socket.display()))?;
+        let mut client =
+            connected.map_err(|error| format!("the agent at {} fails: {error}", socket.display()))?;
         if let Some(binding) = binding {
             // Agents before OpenSSH 8.9 do not know it, and refuse.
             if timeout(PATIENCE, client.bind_session(binding, false)).await.map_err(|_| late())?.is_err() {

@@ -245,7 +245,11 @@ fn recorded_text(recorded: &[Place]) -> String {
 }
 
 fn tried_text(tried: &[String]) -> String {
-    if tried.is_empty() { "nothing, since there is no key and no password".to_owned() } else { tried.join("; ") }
+    if tried.is_empty() {
+        "nothing, since there is no key and no password".to_owned()
+    } else {
+        tried.join("; ")
+    }
 }
 
 fn accepted_text(accepts: &[String]) -> String {

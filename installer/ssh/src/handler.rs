@@ -29,7 +29,11 @@ impl Expectation {
             return Err(ConnectError::RevokedHostKey { host, found, place });
         }
         if let Some(pinned) = self.pinned {
-            return if pinned == found { Ok(()) } else { Err(ConnectError::WrongPinnedKey { host, found, pinned }) };
+            return if pinned == found {
+                Ok(())
+            } else {
+                Err(ConnectError::WrongPinnedKey { host, found, pinned })
+            };
         }
         Err(match verdict {
             Verdict::Known => return Ok(()),

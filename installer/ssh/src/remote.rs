@@ -44,7 +44,8 @@ pub(crate) async fn run(
     let permit = timeout(exec.limits.total, Arc::clone(&connection.sessions).acquire_owned()).await;
     let permit = permit.map_err(|_| idle())?.map_err(|error| lost(error.to_string()))?;
     connection.round_trips.fetch_add(1, Ordering::Relaxed);
-    let opened = timeout(exec.limits.idle, connection.handle.channel_open_session()).await.map_err(|_| idle())?;
+    let opened =
+        timeout(exec.limits.idle, connection.handle.channel_open_session()).await.map_err(|_| idle())?;
     let channel = opened.map_err(|error| match error {
         russh::Error::ChannelOpenFailure(failure) => {
             ExecError::NoSession { host: host(), reason: format!("{failure:?}") }

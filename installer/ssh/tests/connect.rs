@@ -37,7 +37,10 @@ async fn a_named_key_lets_in() {
         runs(&session).await;
         let counters = session.counters();
         assert_eq!(counters.execs, 1);
-        assert!(counters.bytes_up > 500 && counters.bytes_down > 500 && counters.round_trips > 4, "{counters:?}");
+        assert!(
+            counters.bytes_up > 500 && counters.bytes_down > 500 && counters.round_trips > 4,
+            "{counters:?}"
+        );
         session.close().await;
     }
 }
@@ -72,7 +75,10 @@ async fn the_fingerprint_is_the_one_that_openssh_prints() {
     let server = Sshd::start(&[]);
     let output = Command::new("ssh-keygen").arg("-lf").arg(server.path("host_ed25519.pub")).output().unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(printed.split(' ').nth(1), Some(server.host_key("ed25519").fingerprint().to_string().as_str()));
+    assert_eq!(
+        printed.split(' ').nth(1),
+        Some(server.host_key("ed25519").fingerprint().to_string().as_str())
+    );
 }
 
 #[tokio::test]
@@ -98,8 +104,12 @@ async fn a_host_that_is_known_otherwise_is_refused_before_any_login() {
     let other = Sshd::with_host_keys(&["ed25519", "ecdsa"], &[]);
     let name = format!("[127.0.0.1]:{}", server.port());
     let cases: [(String, fn(&ConnectError) -> bool); 4] = [
-        (format!("{name} {}", other.host_key("ed25519")), |error| matches!(error, ConnectError::ChangedHostKey { .. })),
-        (format!("{name} {}", other.host_key("ecdsa")), |error| matches!(error, ConnectError::OtherKeyType { .. })),
+        (format!("{name} {}", other.host_key("ed25519")), |error| {
+            matches!(error, ConnectError::ChangedHostKey { .. })
+        }),
+        (format!("{name} {}", other.host_key("ecdsa")), |error| {
+            matches!(error, ConnectError::OtherKeyType { .. })
+        }),
         (format!("{name} {0}\n@revoked * {0}", server.host_key("ed25519")), |error| {
             matches!(error, ConnectError::RevokedHostKey { .. })
         }),
@@ -112,7 +122,8 @@ async fn a_host_that_is_known_otherwise_is_refused_before_any_login() {
         fs::create_dir(client.home.path().join(".ssh")).unwrap();
         fs::write(client.known_hosts(), &text).unwrap();
         for checking in [Checking::Ask, Checking::AcceptNew] {
-            let error = client.connector().connect(&Target { checking, ..server.target() }).await.err().unwrap();
+            let error =
+                client.connector().connect(&Target { checking, ..server.target() }).await.err().unwrap();
             assert!(expected(&error), "{text}: {error}");
             assert!(error.unknown_key().is_none() && !error.hint().is_empty());
         }
@@ -237,12 +248,19 @@ struct Agent(std::process::Child, std::path::PathBuf);
 impl Agent {
     fn start(client: &Client, keys: &[&Path]) -> Self {
         let socket = client.home.path().join("agent");
-        let mut child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = Command::new("ssh-agent")
+            .arg("-D")
+            .arg("-a")
+            .arg(&socket)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         // It says where it listens once it does.
         let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut said, &mut String::new()).unwrap();
         for key in keys {
-            let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status().unwrap();
+            let added =
+                Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &socket).status().unwrap();
             assert!(added.success());
         }
         Self(child, socket)
@@ -285,7 +303,8 @@ async fn an_encrypted_key_that_the_agent_holds_needs_no_passphrase() {
     keygen(&key, "ed25519", "");
     server.authorize(&key);
     let agent = Agent::start(&client, &[&key]);
-    let locked = Command::new("ssh-keygen").args(["-q", "-p", "-N", "secret", "-f"]).arg(&key).status().unwrap();
+    let locked =
+        Command::new("ssh-keygen").args(["-q", "-p", "-N", "secret", "-f"]).arg(&key).status().unwrap();
     assert!(locked.success());
     client.settings.agent = Some(agent.1.clone());
     let prompt = asked(&mut client, &[]);
@@ -312,7 +331,8 @@ async fn jump_hosts_are_shared_by_all_behind_them() {
     }
     let client = Client::knowing(&[&outer, &inner, &last]);
     let connector = client.connector();
-    let target = Target { identities: vec![outer.identity()], jump: vec![hop(&outer), hop(&inner)], ..last.bare() };
+    let target =
+        Target { identities: vec![outer.identity()], jump: vec![hop(&outer), hop(&inner)], ..last.bare() };
     let sessions = join_all((0..12).map(|_| connector.connect(&target))).await;
     for session in &sessions {
         runs(session.as_ref().unwrap()).await;
@@ -368,13 +388,16 @@ async fn a_jump_host_that_went_away_is_connected_to_again() {
     runs(&connector.connect(&target).await.unwrap()).await;
     // The server's process for this connection ends; the server stays.
     let direct = connector.connect(&bastion.target()).await.unwrap();
-    let others = "for pid in $(ps -o pid= --ppid $(ps -o ppid= -p $PPID)); do [ $pid = $PPID ] || kill $pid; done";
+    let others =
+        "for pid in $(ps -o pid= --ppid $(ps -o ppid= -p $PPID)); do [ $pid = $PPID ] || kill $pid; done";
     let _ = direct.exec(Exec::new(others)).await;
     loop {
         match connector.connect(&target).await {
             Ok(session) => return runs(&session).await,
             // The old connection may not know yet that it has ended.
-            Err(error) => assert!(matches!(error, ConnectError::Dropped { .. } | ConnectError::Jump { .. }), "{error}"),
+            Err(error) => {
+                assert!(matches!(error, ConnectError::Dropped { .. } | ConnectError::Jump { .. }), "{error}")
+            }
         }
     }
 }

@@ -78,7 +78,8 @@ async fn lines_are_told_while_the_script_goes_on() {
         // The script waits for a file that is made when its first line was heard.
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("go");
-        let script = format!("echo one; until [ -e {} ]; do sleep 0.02; done; echo two; printf last", file.display());
+        let script =
+            format!("echo one; until [ -e {} ]; do sleep 0.02; done; echo two; printf last", file.display());
         let mut exec = Exec::new(script);
         exec.on_line = Some(Arc::new(move |line| {
             to.lock().unwrap().push(String::from_utf8(line.to_vec()).unwrap());
@@ -100,9 +101,14 @@ async fn every_login_shell_runs_the_same_script() {
         let force = format!("ForceCommand exec {shell} -c \"$SSH_ORIGINAL_COMMAND\"");
         let server = Sshd::start(&[&force]);
         let session = session(&server).await;
-        let output = session.exec(Exec::new("read x; echo \"$x it's 100% \\$HOME!\"; exit 7").input("IN\n")).await;
+        let output =
+            session.exec(Exec::new("read x; echo \"$x it's 100% \\$HOME!\"; exit 7").input("IN\n")).await;
         let output = output.unwrap_or_else(|error| panic!("{shell}: {error}"));
-        assert_eq!((output.text().as_str(), &output.status), ("IN it's 100% $HOME!\n", &Status::Exit(7)), "{shell}");
+        assert_eq!(
+            (output.text().as_str(), &output.status),
+            ("IN it's 100% $HOME!\n", &Status::Exit(7)),
+            "{shell}"
+        );
     }
 }
 
@@ -113,9 +119,11 @@ async fn the_tools_of_busybox_are_enough() {
     let path = directory.path().display().to_string();
     let installed = std::process::Command::new("busybox").args(["--install", "-s", &path]).status().unwrap();
     assert!(installed.success());
-    let force = format!("ForceCommand PATH={path}; export PATH; exec busybox ash -c \"$SSH_ORIGINAL_COMMAND\"");
+    let force =
+        format!("ForceCommand PATH={path}; export PATH; exec busybox ash -c \"$SSH_ORIGINAL_COMMAND\"");
     let server = Sshd::start(&[&force]);
-    let output = session(&server).await.exec(Exec::new("cat; busybox | head -n 1").input("IN\n")).await.unwrap();
+    let output =
+        session(&server).await.exec(Exec::new("cat; busybox | head -n 1").input("IN\n")).await.unwrap();
     assert!(output.text().starts_with("IN\nBusyBox"), "{output:?}");
 }
 
@@ -128,7 +136,10 @@ async fn noise_of_start_up_files_is_left_out() {
     let force = format!("ForceCommand . {}; exec sh -c \"$SSH_ORIGINAL_COMMAND\"", file.display());
     let server = Sshd::start(&[&force]);
     let output = session(&server).await.exec(Exec::new("echo data; echo fault >&2")).await.unwrap();
-    assert_eq!((output.stdout.as_slice(), output.stderr.as_slice()), (b"data\n".as_slice(), b"fault\n".as_slice()));
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (b"data\n".as_slice(), b"fault\n".as_slice())
+    );
 }
 
 #[tokio::test]
@@ -177,7 +188,10 @@ async fn a_script_that_says_nothing_or_too_much_is_ended() {
         assert!(matches!(error, ExecError::Idle { .. }), "{error}");
         gone(&session, &pid.recv().await.unwrap()).await;
 
-        let exec = Exec { limits: Limits { idle: Duration::from_secs(60), total: Duration::from_millis(300) }, ..Exec::new("while :; do echo x; sleep 0.02; done") };
+        let exec = Exec {
+            limits: Limits { idle: Duration::from_secs(60), total: Duration::from_millis(300) },
+            ..Exec::new("while :; do echo x; sleep 0.02; done")
+        };
         let error = session.exec(exec).await.unwrap_err();
         assert!(matches!(error, ExecError::TooLong { .. }), "{error}");
 

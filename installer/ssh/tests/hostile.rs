@@ -77,7 +77,10 @@ async fn what_is_no_ssh_server_is_said_to_be_none() {
         .await;
         let error = fault(&target).await;
         assert!(
-            matches!(error, ConnectError::Protocol { .. } | ConnectError::Dropped { .. } | ConnectError::TimedOut { .. }),
+            matches!(
+                error,
+                ConnectError::Protocol { .. } | ConnectError::Dropped { .. } | ConnectError::TimedOut { .. }
+            ),
             "{error}"
         );
     }
@@ -151,7 +154,12 @@ impl server::Handler for Liar {
         Ok(())
     }
 
-    async fn exec_request(&mut self, id: ChannelId, command: &[u8], session: &mut ServerSession) -> Result<(), Self::Error> {
+    async fn exec_request(
+        &mut self,
+        id: ChannelId,
+        command: &[u8],
+        session: &mut ServerSession,
+    ) -> Result<(), Self::Error> {
         if self.0 == Lie::Refuse {
             return session.channel_failure(id);
         }

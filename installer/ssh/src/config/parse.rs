@@ -47,7 +47,9 @@ impl SshConfig {
         for (index, line) in text.lines().enumerate() {
             let warn = |text: String| Warning { path: path.to_owned(), line: index + 1, text };
             if *lines == 0 {
-                self.warnings.push(warn("there are too many lines; this one and all after it mean nothing".to_owned()));
+                self.warnings.push(warn(
+                    "there are too many lines; this one and all after it mean nothing".to_owned(),
+                ));
                 return;
             }
             *lines -= 1;
@@ -61,7 +63,8 @@ impl SshConfig {
                     conditions.truncate(outer.len());
                     if !matches!(arguments.as_slice(), [all] if all.eq_ignore_ascii_case("all")) {
                         conditions.push(Condition::Never);
-                        let text = "`Match` is not supported: what follows it, up to the next `Host`, means nothing";
+                        let text =
+                            "`Match` is not supported: what follows it, up to the next `Host`, means nothing";
                         self.warnings.push(warn(text.to_owned()));
                     }
                 }
@@ -69,14 +72,17 @@ impl SshConfig {
                     self.warnings.push(warn(format!("files include each other more than {MAX_DEPTH} deep")));
                 }
                 "include" => {
-                    for (path, text) in arguments.iter().flat_map(|pattern| include(pattern)).collect::<Vec<_>>() {
+                    for (path, text) in
+                        arguments.iter().flat_map(|pattern| include(pattern)).collect::<Vec<_>>()
+                    {
                         self.add(&path, &text, &conditions, include, depth - 1, lines);
                     }
                 }
                 _ => match value(&keyword, &arguments) {
                     Ok(Some(value)) => self.settings.push(Setting { conditions: conditions.clone(), value }),
                     Ok(None) if MATTERS.contains(&keyword.as_str()) => {
-                        self.warnings.push(warn(format!("`{keyword}` is not supported and means nothing here")));
+                        self.warnings
+                            .push(warn(format!("`{keyword}` is not supported and means nothing here")));
                     }
                     Ok(None) => {}
                     Err(text) => self.warnings.push(warn(text)),

@@ -179,7 +179,9 @@ impl<'a> Talk<'a> {
                 None
             }
             Event::Closed => Some(self.close()),
-            Event::Lost(reason) => Some(Err(ExecError::ConnectionLost { host: self.host.to_owned(), reason })),
+            Event::Lost(reason) => {
+                Some(Err(ExecError::ConnectionLost { host: self.host.to_owned(), reason }))
+            }
         }
     }
 
@@ -274,7 +276,9 @@ impl<'a> Talk<'a> {
         Err(match (self.fault.take(), &self.exec.r#become) {
             (Some(SudoFault::Other(_)), _) => ExecError::Sudo { host, fault: read },
             (Some(fault), _) => ExecError::Sudo { host, fault },
-            (None, Become::Sudo { .. }) if !matches!(read, SudoFault::Other(_)) => ExecError::Sudo { host, fault: read },
+            (None, Become::Sudo { .. }) if !matches!(read, SudoFault::Other(_)) => {
+                ExecError::Sudo { host, fault: read }
+            }
             _ => ExecError::NotStarted { host, status, said: format!("{said}{noise}").trim().to_owned() },
         })
     }

@@ -110,7 +110,10 @@ mod tests {
     fn words_are_found_in_noise_and_the_rest_is_left_whole() {
         assert_eq!(read(&[b"motd\ncc:start\nabc"]), (vec![], Some(b"abc".to_vec())));
         assert_eq!(read(&[b"no end of linecc:start\n\ncc:x\n"]), (vec![], Some(b"\ncc:x\n".to_vec())));
-        assert_eq!(read(&[b"cc:need\nnoise\ncc:good\ncc:start\r\n"]), (vec!["need".into(), "good".into()], Some(vec![])));
+        assert_eq!(
+            read(&[b"cc:need\nnoise\ncc:good\ncc:start\r\n"]),
+            (vec!["need".into(), "good".into()], Some(vec![]))
+        );
         assert_eq!(read(&[b"c", b"c:", b"sta", b"rt", b"\nX"]), (vec![], Some(b"X".to_vec())));
         assert_eq!(read(&[b"ccc:start\n"]), (vec![], Some(vec![])));
         assert_eq!(read(&[b"cc start\n"]), (vec![], None));

@@ -79,7 +79,9 @@ pub(crate) fn start(exec: &Exec, way: SudoWay, mark: &str) -> Start {
             ask(mark)
         }
     };
-    let sudo = format!("command -v sudo >/dev/null 2>&1 || {{ echo {mark}:missing; exit 127; }}; export LC_ALL=C; {outer}");
+    let sudo = format!(
+        "command -v sudo >/dev/null 2>&1 || {{ echo {mark}:missing; exit 127; }}; export LC_ALL=C; {outer}"
+    );
     start.command = format!("exec /bin/sh -c '{sudo}' sh '{inner}'");
     start
 }
