@@ -1,7 +1,7 @@
 //! The conversation with a running wrapper: what is sent when, what is kept, and when it has taken too long.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ struct Talk<'a> {
     host: &'a str,
     exec: &'a Exec,
     start: &'a Start,
+    /// As which process the script runs, as soon as that is known; others look at it when they give it up.
+    pid: &'a AtomicU32,
     input: Option<mpsc::UnboundedSender<Bytes>>,
     out: Head,
     err: Head,
@@ -74,11 +76,11 @@ pub(crate) async fn drive<R: Source, W: Sink>(
     host: &str,
     exec: &Exec,
     start: &Start,
-    source: &mut R,
-    sink: &W,
+    (source, sink): (&mut R, &W),
+    pid: &AtomicU32,
 ) -> Driven {
     let (sender, mut queue) = mpsc::unbounded_channel::<Bytes>();
-    let mut talk = Talk::new(host, exec, start, sender);
+    let mut talk = Talk::new(host, exec, start, pid, sender);
     let begin = Instant::now();
     // Milliseconds since the beginning at which something moved, in either direction.
     let moved = AtomicU64::new(0);
@@ -130,11 +132,18 @@ pub(crate) async fn drive<R: Source, W: Sink>(
 }
 
 impl<'a> Talk<'a> {
-    fn new(host: &'a str, exec: &'a Exec, start: &'a Start, input: mpsc::UnboundedSender<Bytes>) -> Self {
+    fn new(
+        host: &'a str,
+        exec: &'a Exec,
+        start: &'a Start,
+        pid: &'a AtomicU32,
+        input: mpsc::UnboundedSender<Bytes>,
+    ) -> Self {
         let mut talk = Self {
             host,
             exec,
             start,
+            pid,
             input: Some(input),
             out: Head::new(&start.mark),
             err: Head::new(&start.mark),
@@ -200,7 +209,8 @@ impl<'a> Talk<'a> {
         let mut word = self.out.push(bytes);
         while let Some(found) = word {
             match found {
-                Word::Start => {
+                Word::Start(pid) => {
+                    self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
                     let mut stdout = Collected::new(self.exec.max_output, self.exec.on_line.clone());
                     let pushed = stdout.push(&self.out.rest());
                     self.stdout = Some(stdout);
@@ -248,7 +258,7 @@ impl<'a> Talk<'a> {
         }
         let mut word = self.err.push(bytes);
         while let Some(found) = word {
-            if found == Word::Start {
+            if let Word::Start(_) = found {
                 let mut stderr = Tail::new(self.exec.max_output);
                 stderr.push(&self.err.rest());
                 self.stderr = Some(stderr);

@@ -16,7 +16,7 @@ use thiserror::Error;
 pub(crate) use drive::{Broken, Driven, Event, Sink, Source, drive};
 pub use sudo::SudoFault;
 pub(crate) use sudo::SudoWay;
-pub(crate) use wrapper::{Start, check, start};
+pub(crate) use wrapper::{Start, check, start, stop};
 
 /// As whom a script runs.
 #[derive(Debug, Clone, Default)]

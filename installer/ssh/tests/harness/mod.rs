@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 const SSHD: &str = "/usr/sbin/sshd";
 
 /// A server of its own, ended and removed with this.
-pub struct Sshd {
+pub(crate) struct Sshd {
     directory: TempDir,
     child: Child,
     port: u16,
@@ -53,13 +54,26 @@ const END: &str = "(end of the log)";
 
 impl Sshd {
     /// A server that takes the key that [`Sshd::identity`] has, with more lines of configuration.
-    pub fn start(more: &[&str]) -> Self {
+    pub(crate) fn start(more: &[&str]) -> Self {
         Self::with_host_keys(&["ed25519"], more)
     }
 
     /// One with host keys of some types.
-    pub fn with_host_keys(kinds: &[&str], more: &[&str]) -> Self {
+    pub(crate) fn with_host_keys(kinds: &[&str], more: &[&str]) -> Self {
+        Self::launch(kinds, more, None)
+    }
+
+    /// One that sees a machine with other users: a script, run as root, changes an `/etc` that only the server and what
+    /// it starts see.
+    pub(crate) fn with_users(script: &str, more: &[&str]) -> Self {
+        assert!(rustix::process::geteuid().is_root(), "needs root");
+        Self::launch(&["ed25519"], more, Some(script))
+    }
+
+    fn launch(kinds: &[&str], more: &[&str], users: Option<&str>) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        // Users other than ours must see which keys let them in.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         keygen(&directory.path().join("id"), "ed25519", "");
         fs::copy(directory.path().join("id.pub"), directory.path().join("authorized_keys")).unwrap();
         let host_keys: Vec<_> = kinds
@@ -86,7 +100,20 @@ impl Sshd {
             directory.path().join("authorized_keys").display(),
         );
         fs::write(&config, text).unwrap();
-        let mut child = Command::new(SSHD)
+        let mut command = match users {
+            None => Command::new(SSHD),
+            Some(script) => {
+                let own = directory.path().join("etc");
+                let mut command = Command::new("unshare");
+                let setup = format!(
+                    "cp -a /etc {0} && mount --bind {0} /etc\n{script}\nexec {SSHD} \"$@\"",
+                    own.display()
+                );
+                command.args(["--mount", "--propagation", "private", "/bin/sh", "-ec", &setup, "sshd"]);
+                command
+            }
+        };
+        let mut child = command
             .args(["-D", "-e", "-f"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -106,51 +133,51 @@ impl Sshd {
         Self { directory, child, port, log }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The key that lets in.
-    pub fn identity(&self) -> PathBuf {
+    pub(crate) fn identity(&self) -> PathBuf {
         self.path("id")
     }
 
-    pub fn host_key(&self, kind: &str) -> HostKey {
+    pub(crate) fn host_key(&self, kind: &str) -> HostKey {
         let text = fs::read_to_string(self.path(&format!("host_{kind}.pub"))).unwrap();
         text.trim().parse().unwrap()
     }
 
     /// What makes its ed25519 key known.
-    pub fn entry(&self) -> Entry {
+    pub(crate) fn entry(&self) -> Entry {
         Entry { host: "127.0.0.1".to_owned(), port: self.port, key: self.host_key("ed25519") }
     }
 
     /// Lets in whoever has a key, besides those that it lets in already.
-    pub fn authorize(&self, key: &Path) {
+    pub(crate) fn authorize(&self, key: &Path) {
         let path = self.path("authorized_keys");
         let text = fs::read_to_string(&path).unwrap() + &fs::read_to_string(public(key)).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// A target that names the right key.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target { identities: vec![self.identity()], ..self.bare() }
     }
 
     /// A target that names no key.
-    pub fn bare(&self) -> Target {
+    pub(crate) fn bare(&self) -> Target {
         Target { port: Some(self.port), ..Target::new("host", "127.0.0.1") }
     }
 
-    pub fn logged(&self, text: &str) -> usize {
+    pub(crate) fn logged(&self, text: &str) -> usize {
         self.log.count(text)
     }
 
-    pub fn wait_for_log(&self, text: &str) {
+    pub(crate) fn wait_for_log(&self, text: &str) {
         self.log.wait_for(text);
     }
 }
@@ -163,13 +190,13 @@ impl Drop for Sshd {
 }
 
 /// A user's side: a home directory, known hosts, and what connects.
-pub struct Client {
-    pub home: TempDir,
-    pub settings: Settings,
+pub(crate) struct Client {
+    pub(crate) home: TempDir,
+    pub(crate) settings: Settings,
 }
 
 impl Client {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut settings = Settings::for_user(home.path(), &user());
         settings.known_hosts.truncate(1);
@@ -178,32 +205,32 @@ impl Client {
     }
 
     /// One that knows some servers.
-    pub fn knowing(servers: &[&Sshd]) -> Self {
+    pub(crate) fn knowing(servers: &[&Sshd]) -> Self {
         let client = Self::new();
         let entries: Vec<_> = servers.iter().map(|server| server.entry()).collect();
         ssh::known_hosts::learn(&client.known_hosts(), &entries).unwrap();
         client
     }
 
-    pub fn known_hosts(&self) -> PathBuf {
+    pub(crate) fn known_hosts(&self) -> PathBuf {
         self.settings.known_hosts[0].clone()
     }
 
-    pub fn connector(&self) -> Connector {
+    pub(crate) fn connector(&self) -> Connector {
         Connector::new(self.settings.clone()).unwrap()
     }
 }
 
-pub fn user() -> String {
+pub(crate) fn user() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-pub fn public(key: &Path) -> PathBuf {
+pub(crate) fn public(key: &Path) -> PathBuf {
     PathBuf::from(format!("{}.pub", key.display()))
 }
 
-pub fn keygen(path: &Path, kind: &str, passphrase: &str) {
+pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
     let status = Command::new("ssh-keygen")
         .args(["-q", "-t", kind, "-N", passphrase, "-C", "a key of the tests", "-f"])
         .arg(path)

@@ -12,12 +12,10 @@ struct Script(std::vec::IntoIter<Event>);
 
 impl Source for Script {
     async fn next(&mut self) -> Event {
+        // So that what an event leads to is sent before the next one. Giving up here loses nothing.
+        tokio::task::yield_now().await;
         match self.0.next() {
-            Some(event) => {
-                // So that what an event leads to is sent before the next one.
-                tokio::task::yield_now().await;
-                event
-            }
+            Some(event) => event,
             None => std::future::pending().await,
         }
     }
@@ -48,7 +46,7 @@ fn err(text: &str) -> Event {
 
 async fn run(exec: &Exec, way: SudoWay, events: Vec<Event>) -> (Driven, String) {
     let (start, sink) = (start(exec, way, MARK), Sent::default());
-    let driven = drive("h", exec, &start, &mut Script(events.into_iter()), &sink).await;
+    let driven = drive("h", exec, &start, (&mut Script(events.into_iter()), &sink), &AtomicU32::new(0)).await;
     let sent = String::from_utf8(sink.0.into_inner().unwrap()).unwrap();
     (driven, sent)
 }
@@ -139,7 +137,7 @@ async fn silence_and_slowness_have_limits_of_their_own() {
     }
     // The wait begins anew when it was given up, so the limit of the whole is what ends it.
     let begun = start(&exec, SudoWay::None, MARK);
-    let driven = drive("h", &exec, &begun, &mut Ticking, &Sent::default()).await;
+    let driven = drive("h", &exec, &begun, (&mut Ticking, &Sent::default()), &AtomicU32::new(0)).await;
     assert!(matches!(driven.result, Err(ExecError::TooLong { after, .. }) if after == limits.total));
 }
 
