@@ -360,7 +360,7 @@ fn summary(hosts: &[(String, Outcome)], took: std::time::Duration) -> String {
 
 /// Says with what it goes on.
 fn resume(ui: &mut Printer, args: &HostArgs) -> Result<(), CliError> {
-    let inventory = setup::inventory(&args.inventory)?;
+    let inventory = crate::inventory_file::read(&args.inventory)?;
     let runs =
         installer::run::runs_dir(&installer::connect::state_dir(&args.inventory, &inventory.cluster.name));
     let earlier = Journal::latest(&runs)

@@ -25,6 +25,7 @@ use ssh::{Connector, Prompt, Settings, UnknownKey};
 
 use super::args::HostArgs;
 use crate::error::CliError;
+use crate::inventory_file;
 use crate::password;
 use crate::printer::{Printer, style};
 use crate::progress::{Progress, Screen};
@@ -36,24 +37,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         .enable_all()
         .build()
         .map_err(|cause| CliError::internal("cannot start").caused_by(&cause))
-}
-
-/// Reads an inventory; all its mistakes are told at once.
-pub(crate) fn inventory(file: &Path) -> Result<Inventory, CliError> {
-    let bytes = fs::read(file).map_err(|cause| {
-        CliError::usage(format!("cannot read the inventory {}", file.display()))
-            .caused_by(&cause)
-            .hint("`clusterctl init` writes one")
-    })?;
-    inventory::read(&file.display().to_string(), &bytes, |name| env::var(name).ok()).map_err(|mistakes| {
-        let count = mistakes.0.len();
-        let mut error = CliError::usage(match count {
-            1 => format!("{} has a mistake", file.display()),
-            _ => format!("{} has {count} mistakes", file.display()),
-        });
-        error.causes = mistakes.0.iter().map(ToString::to_string).collect();
-        error
-    })
 }
 
 /// A run that has begun.
@@ -77,7 +60,7 @@ impl Setup {
     /// Reads the inventory and begins the journal.
     pub(super) fn begin(ui: &mut Printer, args: &HostArgs, what: &'static str) -> Result<Self, CliError> {
         let began = Instant::now();
-        let inventory = inventory(&args.inventory)?;
+        let inventory = inventory_file::read(&args.inventory)?;
         supported(&inventory)?;
         for name in &args.exclude {
             if inventory.host(name).is_none() {
