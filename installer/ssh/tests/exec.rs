@@ -183,7 +183,8 @@ async fn a_script_that_says_nothing_or_too_much_is_ended() {
     let (_server, sessions) = both().await;
     for session in sessions {
         let (mut exec, mut pid) = sleeper();
-        exec.limits.idle = Duration::from_millis(300);
+        // Long enough for the script to begin on a busy machine.
+        exec.limits.idle = Duration::from_secs(6);
         let error = session.exec(exec).await.unwrap_err();
         assert!(matches!(error, ExecError::Idle { .. }), "{error}");
         gone(&session, &pid.recv().await.unwrap()).await;
