@@ -256,7 +256,8 @@ pub fn fingerprint(steps: &[Step]) -> Sum {
                 write.size = 0;
             }
             if let Some(after) = &write.after {
-                write.after = Some(after.lines().filter(|line| !line.contains("CLUSTERCTL_INPUTS=")).collect());
+                write.after =
+                    Some(after.lines().filter(|line| !line.contains("CLUSTERCTL_INPUTS=")).collect());
                 write.sum = None;
             }
         }
