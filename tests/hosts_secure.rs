@@ -46,8 +46,7 @@ impl Node<'_> {
     async fn install(&self, ca: &TestCa) {
         let dir = tempfile::tempdir().unwrap();
         let copy = dir.path().join("clusterctl");
-        let done =
-            Command::new("strip").args(["--strip-all", "-o"]).arg(&copy).arg(BINARY).status().unwrap();
+        let done = Command::new("strip").args(["--strip-all", "-o"]).arg(&copy).arg(BINARY).status().unwrap();
         assert!(done.success(), "{done}");
         self.host.upload(&copy, "/usr/local/bin/clusterctl", "0755").await.unwrap();
         self.host.run("mkdir -p /etc/clusterctl/master /etc/clusterctl/agent").await.unwrap();
@@ -68,7 +67,10 @@ impl Node<'_> {
             self.put(&unit(role.as_str()), &format!("/etc/systemd/system/clusterctl-{role}.service")).await;
         }
         self.put(TASKS, "/etc/systemd/system/clusterctl-tasks.service").await;
-        self.host.run("systemctl daemon-reload && systemctl start clusterctl-master clusterctl-agent").await.unwrap();
+        self.host
+            .run("systemctl daemon-reload && systemctl start clusterctl-master clusterctl-agent")
+            .await
+            .unwrap();
     }
 
     async fn put(&self, text: &str, path: &str) {
@@ -141,7 +143,8 @@ async fn tasks_live_in_a_unit_of_their_own_that_no_restart_of_the_daemons_touche
     node.host.run("systemctl reload clusterctl-agent clusterctl-master").await.unwrap();
     node.until("/v2/apps/sleep", running).await;
     assert_eq!(node.task().await, before);
-    let state = node.host.run("systemctl is-active clusterctl-master clusterctl-agent clusterctl-tasks").await;
+    let state =
+        node.host.run("systemctl is-active clusterctl-master clusterctl-agent clusterctl-tasks").await;
     assert_eq!(state.unwrap().trim(), "active\nactive\nactive");
 
     // The task is ended, and the unit's own group stays.
@@ -150,5 +153,8 @@ async fn tasks_live_in_a_unit_of_their_own_that_no_restart_of_the_daemons_touche
     node.host.run("systemctl stop clusterctl-agent clusterctl-master").await.unwrap();
     node.host.run("systemctl is-active clusterctl-tasks").await.unwrap();
     // And systemd can end what is in it, and start it anew.
-    node.host.run("systemctl restart clusterctl-tasks && systemctl is-active clusterctl-tasks").await.unwrap();
+    node.host
+        .run("systemctl restart clusterctl-tasks && systemctl is-active clusterctl-tasks")
+        .await
+        .unwrap();
 }

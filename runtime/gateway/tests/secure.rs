@@ -111,10 +111,8 @@ async fn every_route_asks_everybody_who_comes_for_the_right_of_its_row() {
         shown.insert(name, Shown { client: client.clone(), header, caller });
     };
     let user = |name: &str, role| Caller::User { name: name.parse().unwrap(), role, token: None };
-    let peer = |role, admitted| Caller::Peer {
-        identity: Identity::new(CLUSTER, role, "x").unwrap(),
-        admitted,
-    };
+    let peer =
+        |role, admitted| Caller::Peer { identity: Identity::new(CLUSTER, role, "x").unwrap(), admitted };
     let bearer = |token: &str| Some(format!("Bearer {token}"));
     show("nothing", &nobody, None, Some(Caller::Anyone));
     for (name, role) in
@@ -135,8 +133,18 @@ async fn every_route_asks_everybody_who_comes_for_the_right_of_its_row() {
     show("garbage", &nobody, bearer("x.y.z"), None);
     show("a wrong password", &nobody, Some("Basic YWRtaW46eA==".to_owned()), None);
     show("the operator's certificate", &admin, None, Some(peer(PeerRole::Admin, false)));
-    show("a master's certificate", &door.peer(PeerRole::Master, "m1"), None, Some(peer(PeerRole::Master, false)));
-    show("an agent's certificate", &door.peer(PeerRole::Agent, "a2"), None, Some(peer(PeerRole::Agent, false)));
+    show(
+        "a master's certificate",
+        &door.peer(PeerRole::Master, "m1"),
+        None,
+        Some(peer(PeerRole::Master, false)),
+    );
+    show(
+        "an agent's certificate",
+        &door.peer(PeerRole::Agent, "a2"),
+        None,
+        Some(peer(PeerRole::Agent, false)),
+    );
     let admission = "/clusterctl/v1/admissions/a1";
     assert_eq!(door.ask(&admin, Method::PUT, admission, None).await.0, StatusCode::CREATED);
     show("an admitted agent's", &door.peer(PeerRole::Agent, "a1"), None, Some(peer(PeerRole::Agent, true)));
@@ -175,7 +183,9 @@ async fn every_route_asks_everybody_who_comes_for_the_right_of_its_row() {
     assert!(seen > 1000, "{seen}");
 
     // What has no row, and other ways to write what has one.
-    for path in ["/nothing", "/clusterctl/v1/nothing", "/v2%2Fapps", "/v2/../v2/apps", "/acs/api/v1/auth/nothing"] {
+    for path in
+        ["/nothing", "/clusterctl/v1/nothing", "/v2%2Fapps", "/v2/../v2/apps", "/acs/api/v1/auth/nothing"]
+    {
         for (name, expected) in [("nothing", 401), ("an admitted agent's", 403), ("admin", 404)] {
             let shown = &shown[name];
             let mut request = shown.client.get(format!("{}{path}", door.url));
@@ -184,10 +194,19 @@ async fn every_route_asks_everybody_who_comes_for_the_right_of_its_row() {
             }
             // URLs with `..` are made plain by the client.
             let status = request.send().await.unwrap().status().as_u16();
-            assert!(status == expected || path.contains("..") && status != 500, "{path} with {name}: {status}");
+            assert!(
+                status == expected || path.contains("..") && status != 500,
+                "{path} with {name}: {status}"
+            );
         }
     }
-    for path in ["//v2/apps", "/service/marathon/v2/apps", "/mesos/slaves", "/marathon//v2//apps", "/mesos/mesos/slaves"] {
+    for path in [
+        "//v2/apps",
+        "/service/marathon/v2/apps",
+        "/mesos/slaves",
+        "/marathon//v2//apps",
+        "/mesos/mesos/slaves",
+    ] {
         let (status, _) = door.ask(&nobody, Method::GET, path, None).await;
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
     }
@@ -231,7 +250,8 @@ async fn whoever_shows_a_certificate_that_is_not_good_is_not_spoken_to() {
         ("nobody's", door.ca.issue(&Wanted { uris: Vec::new(), ..good.clone() })),
     ];
     for (what, leaf) in table {
-        let identity = reqwest::Identity::from_pem(format!("{}{}", leaf.certificate, leaf.key).as_bytes()).unwrap();
+        let identity =
+            reqwest::Identity::from_pem(format!("{}{}", leaf.certificate, leaf.key).as_bytes()).unwrap();
         let ca = reqwest::Certificate::from_pem(door.ca.pem.as_bytes()).unwrap();
         let builder = Client::builder().no_proxy().tls_certs_only([ca]).identity(identity);
         let answer = ping(builder.build().unwrap()).await;

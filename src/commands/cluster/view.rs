@@ -27,7 +27,10 @@ pub(super) fn status(cluster: &Value, wide: bool) -> String {
     });
     let ending: Vec<String> = ending.collect();
     if !ending.is_empty() {
-        facts.fact("Certificate", Cell::warn(format!("{}; `clusterctl install` renews it", ending.join(", "))));
+        facts.fact(
+            "Certificate",
+            Cell::warn(format!("{}; `clusterctl install` renews it", ending.join(", "))),
+        );
     }
     if wide {
         facts.fact("Id", Cell::or_none(Some(value::text(cluster, "id"))));
