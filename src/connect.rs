@@ -129,7 +129,7 @@ fn refused(refusal: &Refusal) -> CliError {
             "`--force` puts this change in its place; `clusterctl service wait ID` waits until it is done",
         ),
         401 => shown.hint("`clusterctl login` logs you in; CLUSTERCTL_TOKEN gives a token"),
-        403 => shown.hint("`clusterctl user list` shows an administrator who may what"),
+        403 => shown.hint("an administrator gives rights; `clusterctl user list` shows who has which"),
         502..=504 => shown.hint("the cluster may be choosing its leader; try again"),
         500 => shown.hint(format!("the master's log says more about `{}`", refusal.request)),
         _ => shown,

@@ -178,10 +178,10 @@ mod tests {
     fn mistakes_have_a_place() {
         let good = Example { name: "m1".to_owned(), wait: Span(Duration::from_secs(75)) };
         assert_eq!(read("name: m1\nwait: 75s\n"), Ok(good));
-        insta::assert_snapshot!(read("name: m1\nwait: 75x\n").unwrap_err(), @"");
-        insta::assert_snapshot!(read("name: m1\nwiat: 75s\n").unwrap_err(), @"");
-        insta::assert_snapshot!(read("name: m1\n").unwrap_err(), @"");
-        insta::assert_snapshot!(read("name: [\n").unwrap_err(), @"");
+        insta::assert_snapshot!(read("name: m1\nwait: 75x\n").unwrap_err(), @r#"DIR/x.yaml:2:7: "x" is no unit of time; write ms, s, m or h"#);
+        insta::assert_snapshot!(read("name: m1\nwiat: 75s\n").unwrap_err(), @"DIR/x.yaml:2:1: unknown field `wiat`, expected one of name, wait");
+        insta::assert_snapshot!(read("name: m1\n").unwrap_err(), @"DIR/x.yaml:1:1: missing field `wait`");
+        insta::assert_snapshot!(read("name: [\n").unwrap_err(), @"DIR/x.yaml:1:7: expected string scalar");
     }
 
     #[test]

@@ -316,7 +316,7 @@ fn a_cluster_with_certificates_and_users_does_its_work_and_lets_nobody_else() {
     assert_eq!(kept, StatusCode::CREATED);
     let app = json!({
         "id": "/web", "cmd": "cat file; echo running as $MESOS_TASK_ID; exec sleep 1000", "cpus": 0.1, "mem": 32, "instances": 2,
-        "fetch": [{"uri": format!("artifact://sha256/{sum}"), "outputFile": "file", "extract": false}],
+        "fetch": [{"uri": format!("artifact://sha256/{sum}"), "destPath": "file", "extract": false}],
         "constraints": [["hostname", "UNIQUE"]],
     });
     stage.run(&["service", "create", "-f", "-"], &app.to_string());

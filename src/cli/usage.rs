@@ -110,10 +110,18 @@ fn hint(kind: ContextKind, value: &ContextValue, command: &str) -> Option<String
         ContextKind::SuggestedArg | ContextKind::SuggestedValue => {
             format!("did you mean `{}`?", values.join("` or `"))
         }
-        ContextKind::ValidSubcommand => format!("subcommands are {}", values.join(", ")),
+        ContextKind::ValidSubcommand => {
+            let shown: Vec<String> = values.into_iter().filter(|name| !is_hidden(name)).collect();
+            format!("subcommands are {}", shown.join(", "))
+        }
         ContextKind::ValidValue => format!("possible values are {}", values.join(", ")),
         _ => values.join("; "),
     })
+}
+
+/// Whether nobody types it: systemd does.
+fn is_hidden(name: &str) -> bool {
+    Cli::command().get_subcommands().any(|command| command.is_hide_set() && command.get_name() == name)
 }
 
 /// Clap names the arguments that are missing, but not what may stand there.
@@ -192,7 +200,7 @@ mod tests {
     fn a_missing_command_is_shown_the_commands() {
         assert_snapshot!(refused("clusterctl --json"), @r"
         error: 'clusterctl' requires a subcommand but one was not provided
-        hint: subcommands are up, agent, service, group, task, node, cluster, completions, help
+        hint: subcommands are up, master, agent, service, group, task, node, cluster, login, logout, user, completions, help
         hint: usage: `clusterctl [OPTIONS] <COMMAND>`; `clusterctl --help` says more
         ");
     }

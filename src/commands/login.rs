@@ -165,11 +165,15 @@ fn trust(ui: &mut Printer, masters: &[MasterUrl], wanted: Option<&str>) -> Resul
         }
         None => {
             ui.hint(&format!("you do not know this cluster's authority yet; its fingerprint is {found}"));
-            confirm(ui, false, "Is that what whoever installed the cluster told you?").map_err(|error| {
-                error.hint(format!(
-                    "or say beforehand what you trust: `--ca FILE` or `--ca-fingerprint {found}`"
-                ))
-            })?;
+            confirm(ui, false, "Is that what whoever installed the cluster told you?").map_err(
+                |mut error| {
+                    // There is no `-y` for this: whoever says yes has compared.
+                    error.hints.clear();
+                    error.hint(format!(
+                        "say beforehand what you trust: `--ca FILE` or `--ca-fingerprint {found}`"
+                    ))
+                },
+            )?;
             Ok(pem)
         }
     }

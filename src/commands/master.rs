@@ -216,7 +216,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
 
     #[test]
     fn what_nobody_knows_is_refused_with_its_place() {
-        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"");
-        insta::assert_snapshot!(read(&LEAST.replace("key:", "kye:")).unwrap_err(), @"");
+        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, state, tls, timeouts, task_user, host_paths");
+        insta::assert_snapshot!(read(&LEAST.replace("key:", "kye:")).unwrap_err(), @"DIR/master.yaml:5:44: unknown field `kye`, expected one of ca, certificate, key");
     }
 }
