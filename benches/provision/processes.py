@@ -78,6 +78,8 @@ def run(command, log, watch_memory, cwd=None, env=None, timeout=1800):
     reader, writer = os.pipe()
     supervisor = os.fork()
     if supervisor == 0:
+        for number in (signals.SIGTERM, signals.SIGHUP, signals.SIGINT):
+            signals.signal(number, signals.SIG_DFL)
         os.close(reader)
         status = 1
         try:
@@ -85,9 +87,18 @@ def run(command, log, watch_memory, cwd=None, env=None, timeout=1800):
         finally:
             os._exit(status)
     os.close(writer)
-    with os.fdopen(reader) as pipe:
-        text = pipe.read()
-    os.waitpid(supervisor, 0)
+    try:
+        with os.fdopen(reader) as pipe:
+            text = pipe.read()
+    except BaseException:
+        # Told to end: so is all that runs. The supervisor last, since it adopts what loses its parent meanwhile.
+        for number in (signals.SIGTERM, signals.SIGKILL):
+            for pid in descendants(supervisor):
+                signal(pid, number)
+        signal(supervisor, signals.SIGKILL)
+        raise
+    finally:
+        os.waitpid(supervisor, 0)
     fields = text.split()
     if len(fields) != 4:
         raise SystemExit(f"{command[0]}: the run was cut off, see {log}")
