@@ -127,7 +127,7 @@ impl Model {
             }
             Event::Waiting { what } => self.waiting = Some((what.clone(), now)),
             Event::HostEnded { host, outcome: Outcome::Failed { phase, .. } } => {
-                self.fail(host, Some(*phase))
+                self.fail(host, Some(*phase));
             }
             Event::HostEnded { host, outcome: Outcome::Unreachable { .. } } => self.fail(host, None),
             Event::HostEnded { host, .. } => self.forget(host),
