@@ -10,12 +10,15 @@ use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
 use crate::commands::init::InitArgs;
+use crate::commands::install::{CheckArgs, InstallArgs, PlanArgs, ResetArgs};
 use crate::commands::inventory::InventoryArgs;
+use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
+use crate::commands::user::UserArgs;
 use crate::exit::Exit;
 use crate::printer::{Verbosity, style};
 use crate::{context, logging, version};
@@ -51,6 +54,14 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// See what an inventory says, or every mistake in it
     Inventory(InventoryArgs),
+    /// Make a cluster of the hosts in an inventory, or put right what differs
+    Install(InstallArgs),
+    /// Show what `install` would do, host by host, with differences of files
+    Plan(PlanArgs),
+    /// Check the hosts and the cluster of an inventory, changing nothing
+    Check(CheckArgs),
+    /// Remove all that `install` put on the hosts of an inventory, and nothing else
+    Reset(ResetArgs),
     /// Run a one-machine cluster in the foreground; no root needed
     Up(UpArgs),
     /// Run the daemon of a node that leads
@@ -70,6 +81,12 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// See how the cluster is, and choose which cluster to speak to
     Cluster(ClusterCommandArgs),
+    /// Log in to a cluster: what you may do is then yours until you log out
+    Login(LoginArgs),
+    /// Log out of a cluster
+    Logout(LogoutArgs),
+    /// See and change who may use the cluster: list, add, remove, passwd
+    User(UserArgs),
     /// Print a script that completes commands and flags in your shell
     Completions(CompletionsArgs),
 }
@@ -180,6 +197,8 @@ fn after_help() -> String {
     format!(
         "{heading}Environment:{heading:#}\n\
          \x20 {url}  The masters to speak to, as --url\n\
+         \x20 {ca}  The file of the authority that masters' certificates are from\n\
+         \x20 {token}  A token of a user, instead of the one that logging in gave\n\
          \x20 {log}  Levels of the diagnostics on standard error, such as info,clusterctl=debug\n\
          \x20 NO_COLOR        No colours\n\
          \x20 CLICOLOR_FORCE  Colours also where the output is not a terminal\n\
@@ -187,6 +206,8 @@ fn after_help() -> String {
          {heading}Exit codes:{heading:#}\n{codes}",
         log = logging::VARIABLE,
         url = context::URL_VARIABLE,
+        ca = context::CA_VARIABLE,
+        token = context::TOKEN_VARIABLE,
     )
 }
 

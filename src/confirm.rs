@@ -14,13 +14,18 @@ pub(crate) fn confirm(ui: &mut Printer, yes: bool, question: &str) -> Result<(),
         return Err(CliError::usage(format!("{question} There is nobody here to answer"))
             .hint("add `-y` to say yes beforehand"));
     }
+    if ask(ui, question)? { Ok(()) } else { Err(CliError::interrupted("nothing was changed")) }
+}
+
+/// Asks somebody who is there.
+pub(crate) fn ask(ui: &mut Printer, question: &str) -> Result<bool, CliError> {
     ui.prompt(&format!("{question} [y/N] "));
     let mut line = String::new();
     io::stdin()
         .lock()
         .read_line(&mut line)
         .map_err(|error| CliError::internal("cannot read the answer").caused_by(&error))?;
-    if is_yes(&line) { Ok(()) } else { Err(CliError::interrupted("nothing was changed")) }
+    Ok(is_yes(&line))
 }
 
 fn is_yes(answer: &str) -> bool {

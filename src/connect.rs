@@ -1,11 +1,12 @@
 //! From the flags of a command to a client, and from a client's faults to what the user gets to read.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use api::client::{Client, ClientError, Refusal};
+use api::client::{Client, ClientError, Credentials, Refusal};
 use clap::Args;
+use secrecy::SecretString;
 
-use crate::context;
+use crate::context::{self, Target};
 use crate::error::CliError;
 use crate::text;
 
@@ -27,9 +28,27 @@ pub(crate) struct ClusterArgs {
 impl ClusterArgs {
     /// A client of that cluster. No connection is made yet.
     pub(crate) fn client(&self) -> Result<Client, CliError> {
-        let masters = context::masters(self.url.as_deref())?;
+        self.client_of(context::target(self.url.as_deref())?)
+    }
+
+    /// A client of this cluster, with what is known of it.
+    pub(crate) fn client_of(&self, target: Target) -> Result<Client, CliError> {
+        let Target { masters, ca, token } = target;
         tracing::debug!(masters = ?masters.iter().map(ToString::to_string).collect::<Vec<_>>(), "the cluster");
-        Ok(Client::new(masters, self.request_timeout)?)
+        let dialler =
+            ca.map(|ca| tls::Authority { ca: &ca, own: None }.dialler(SystemTime::now())).transpose();
+        let dialler = dialler.map_err(|cause| {
+            CliError::usage("what is known of the cluster's authority is no certificate")
+                .caused_by(&cause)
+                .hint("`clusterctl login --ca FILE` writes it anew")
+        })?;
+        let token = token.map(|token| SecretString::from(token.expose().to_owned()));
+        Ok(Client::with(masters, self.request_timeout, Credentials { dialler, token })?)
+    }
+
+    /// The flag's masters.
+    pub(crate) fn url(&self) -> Option<&str> {
+        self.url.as_deref()
     }
 }
 
@@ -47,9 +66,13 @@ impl From<ClientError> for CliError {
         let message = error.to_string();
         match error {
             ClientError::BadUrl { .. } => Self::usage(message),
+            ClientError::Clear { .. } => Self::usage(message).hint("name its masters with https://"),
             ClientError::CannotConnect { tried } => {
                 let mut shown = Self::unreachable("cannot reach the cluster");
                 shown.causes = tried.iter().map(|(url, reason)| format!("{url}: {reason}")).collect();
+                if let Some(hint) = tried.iter().find_map(|(_, reason)| about_certificate(reason)) {
+                    return shown.hint(hint);
+                }
                 shown
                     .hint("is it running? `clusterctl up` starts a cluster on this machine")
                     .hint("`--url` or CLUSTERCTL_URL names another one; `clusterctl cluster list` shows those you know")
@@ -68,6 +91,20 @@ impl From<ClientError> for CliError {
             ClientError::Write { source } => Self::internal(message).caused_by(&source),
         }
     }
+}
+
+/// What to do about a certificate that was not believed.
+fn about_certificate(reason: &str) -> Option<&'static str> {
+    let about = reason.split_once("invalid peer certificate").map(|(_, about)| about)?;
+    Some(if about.contains("xpired") {
+        "the master's certificate has ended; `clusterctl install` renews it"
+    } else if about.contains("not valid for") || about.contains("NotValidForName") {
+        "the master's certificate is for other names and addresses; name the master as the inventory does"
+    } else if about.contains("UnknownIssuer") {
+        "its authority is not the one that you trust; `clusterctl login` shows its fingerprint, `--ca FILE` takes one that you have"
+    } else {
+        "somebody else than a master of your cluster answers there"
+    })
 }
 
 fn refused(refusal: &Refusal) -> CliError {
@@ -91,6 +128,8 @@ fn refused(refusal: &Refusal) -> CliError {
         409 if !refusal.deployments.is_empty() => shown.hint(
             "`--force` puts this change in its place; `clusterctl service wait ID` waits until it is done",
         ),
+        401 => shown.hint("`clusterctl login` logs you in; CLUSTERCTL_TOKEN gives a token"),
+        403 => shown.hint("`clusterctl user list` shows an administrator who may what"),
         502..=504 => shown.hint("the cluster may be choosing its leader; try again"),
         500 => shown.hint(format!("the master's log says more about `{}`", refusal.request)),
         _ => shown,
@@ -131,6 +170,34 @@ mod tests {
           caused by: http://127.0.0.1:5050: Connection refused (os error 111)
         hint: is it running? `clusterctl up` starts a cluster on this machine
         hint: `--url` or CLUSTERCTL_URL names another one; `clusterctl cluster list` shows those you know
+        ");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_believed_says_what_to_do() {
+        for (reason, hint) in [
+            ("invalid peer certificate: UnknownIssuer", "clusterctl login"),
+            (
+                "invalid peer certificate: certificate expired: verification time 2 (UNIX)",
+                "clusterctl install",
+            ),
+            ("invalid peer certificate: certificate not valid for name \"m9\"", "inventory"),
+            ("invalid peer certificate: clusterctl://prod/agent/a1 is no master", "somebody else"),
+        ] {
+            let tried = vec![("https://m1:5050".to_owned(), reason.to_owned())];
+            let error = CliError::from(ClientError::CannotConnect { tried });
+            assert!(error.hints[0].contains(hint), "{reason}: {:?}", error.hints);
+        }
+        assert_eq!(about_certificate("Connection refused"), None);
+    }
+
+    #[test]
+    fn whoever_is_not_known_is_told_to_log_in() {
+        let (exit, text) = shown(ClientError::Refused(Box::new(refusal(401, "the token has expired"))));
+        assert_eq!(exit, Exit::WrongUsage);
+        insta::assert_snapshot!(text, @r"
+        error: the cluster wants to know who you are: the token has expired
+        hint: `clusterctl login` logs you in; CLUSTERCTL_TOKEN gives a token
         ");
     }
 

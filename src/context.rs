@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use api::Secret;
 use api::client::{ClientError, MasterUrl};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,12 @@ use crate::text::similar;
 
 /// The variable that stands for `--url`.
 pub(crate) const URL_VARIABLE: &str = "CLUSTERCTL_URL";
+
+/// The variable with the file of the authority that masters' certificates are from.
+pub(crate) const CA_VARIABLE: &str = "CLUSTERCTL_CA";
+
+/// The variable with a token.
+pub(crate) const TOKEN_VARIABLE: &str = "CLUSTERCTL_TOKEN";
 
 /// Where `clusterctl up` listens unless told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:5050";
@@ -40,6 +47,12 @@ pub(crate) struct Contexts {
 pub(crate) struct Context {
     /// The URLs of its masters.
     pub(crate) masters: Vec<String>,
+    /// The authority that its masters' certificates are from, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca: Option<String>,
+    /// What logging in gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<Secret>,
 }
 
 /// What is wrong with the file.
@@ -69,7 +82,7 @@ impl From<ContextError> for CliError {
         match &error {
             ContextError::NoHome => shown.hint(format!("set HOME, or say `--url {DEFAULT_URL}`")),
             ContextError::Syntax { .. } => shown.hint(
-                "its form is `{current: NAME, contexts: {NAME: {masters: [URL]}}}`; mend it, or remove it",
+                "its form is `{current: NAME, contexts: {NAME: {masters: [URL], ca: PEM, token: TEXT}}}`; mend it, or remove it",
             ),
             ContextError::Unknown { name, known, .. } => {
                 let near = similar(name, known.iter().map(String::as_str));
@@ -139,19 +152,36 @@ impl Contexts {
         })
     }
 
-    /// The masters of the current context, if there is one.
-    fn masters(&self, path: &Path) -> Result<Option<Vec<MasterUrl>>, ContextError> {
+    /// The current context, if there is one, and what it says.
+    fn target(&self, path: &Path) -> Result<Option<Target>, ContextError> {
         let Some(name) = &self.current else { return Ok(None) };
+        self.target_of(name, path).map(Some)
+    }
+
+    /// What the context of this name says.
+    pub(crate) fn target_of(&self, name: &str, path: &Path) -> Result<Target, ContextError> {
         let context = self.find(name, path)?;
         let none = ClientError::BadUrl { text: String::new(), reason: "it names no master".to_owned() };
         let masters: Result<Vec<MasterUrl>, _> = context.masters.iter().map(|url| url.parse()).collect();
         let masters = masters.and_then(|masters| if masters.is_empty() { Err(none) } else { Ok(masters) });
-        masters.map(Some).map_err(|source| ContextError::Masters {
-            name: name.clone(),
+        let masters = masters.map_err(|source| ContextError::Masters {
+            name: name.to_owned(),
             path: path.to_owned(),
             source,
-        })
+        })?;
+        Ok(Target { masters, ca: context.ca.clone(), token: context.token.clone() })
     }
+}
+
+/// The cluster that a command speaks to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Its masters.
+    pub(crate) masters: Vec<MasterUrl>,
+    /// Whom to believe, PEM; else whom the system believes.
+    pub(crate) ca: Option<String>,
+    /// What to show.
+    pub(crate) token: Option<Secret>,
 }
 
 /// Writes beside the file, then puts it in its place.
@@ -189,38 +219,68 @@ pub(crate) fn save(name: &str, masters: &[MasterUrl], make_current: bool) -> Res
 }
 
 impl Contexts {
-    /// Adds or replaces a context; the first becomes the current one.
+    /// Adds or replaces a context; the first becomes the current one. What was known of the same masters stays; other masters are
+    /// not shown the token of those before.
     pub(crate) fn put(&mut self, name: &str, masters: &[MasterUrl], make_current: bool) {
-        let masters = masters.iter().map(ToString::to_string).collect();
-        self.contexts.insert(name.to_owned(), Context { masters });
+        let masters: Vec<String> = masters.iter().map(ToString::to_string).collect();
+        let before = self.contexts.remove(name).filter(|before| before.masters == masters);
+        let (ca, token) = before.map(|before| (before.ca, before.token)).unwrap_or_default();
+        self.contexts.insert(name.to_owned(), Context { masters, ca, token });
         if make_current || self.current.is_none() {
             self.current = Some(name.to_owned());
         }
     }
 }
 
-/// The masters to speak to: `--url`, `CLUSTERCTL_URL`, the current context, or what `up` uses. Several are separated by
-/// commas.
-pub(crate) fn masters(flag: Option<&str>) -> Result<Vec<MasterUrl>, CliError> {
-    let variable = env::var(URL_VARIABLE).ok().filter(|text| !text.trim().is_empty());
-    if let Some((text, from)) =
-        flag.map(|text| (text, "--url")).or(variable.as_deref().map(|text| (text, URL_VARIABLE)))
-    {
-        return list(text).map_err(|error| {
-            CliError::usage(format!("{from} is wrong"))
-                .caused_by(&error)
-                .hint(format!("write `--url {DEFAULT_URL}`, or several with commas between them"))
-        });
-    }
-    // Without a home there is no file, but still a cluster on this machine.
-    let known = match path() {
-        Ok(path) => Contexts::load(&path)?.masters(&path)?,
-        Err(_) => None,
+/// The cluster to speak to: `--url`, `CLUSTERCTL_URL`, the current context, or what `up` uses. Several masters are separated
+/// by commas. `CLUSTERCTL_CA` and `CLUSTERCTL_TOKEN` count before what a context has; a context's own are never for a URL.
+pub(crate) fn target(flag: Option<&str>) -> Result<Target, CliError> {
+    let set = |name: &str| env::var(name).ok().filter(|text| !text.trim().is_empty());
+    let variable = set(URL_VARIABLE);
+    let named = flag.map(|text| (text, "--url")).or(variable.as_deref().map(|text| (text, URL_VARIABLE)));
+    let mut target = match named {
+        Some((text, from)) => {
+            let masters = list(text).map_err(|error| {
+                CliError::usage(format!("{from} is wrong"))
+                    .caused_by(&error)
+                    .hint(format!("write `--url {DEFAULT_URL}`, or several with commas between them"))
+            })?;
+            Target { masters, ca: None, token: None }
+        }
+        None => {
+            // Without a home there is no file, but still a cluster on this machine.
+            let known = match path() {
+                Ok(path) => Contexts::load(&path)?.target(&path)?,
+                Err(_) => None,
+            };
+            let own = || list(DEFAULT_URL).map_err(|error| CliError::internal(error.to_string()));
+            match known {
+                Some(target) => target,
+                None => Target { masters: own()?, ca: None, token: None },
+            }
+        }
     };
-    match known {
-        Some(masters) => Ok(masters),
-        None => list(DEFAULT_URL).map_err(|error| CliError::internal(error.to_string())),
+    if let Some(file) = set(CA_VARIABLE) {
+        target.ca = Some(read_ca(Path::new(&file)).map_err(|error| error.context(CA_VARIABLE))?);
     }
+    if let Some(token) = set(TOKEN_VARIABLE) {
+        target.token = Some(Secret::from(token));
+    }
+    Ok(target)
+}
+
+/// The certificate of an authority, PEM.
+pub(crate) fn read_ca(file: &Path) -> Result<String, CliError> {
+    let unreadable =
+        |cause: io::Error| CliError::usage(format!("cannot read {}", file.display())).caused_by(&cause);
+    if fs::metadata(file).map_err(unreadable)?.len() > MAX_FILE {
+        return Err(unreadable(io::Error::other("it is too large for a certificate")));
+    }
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    tls::fingerprint(&text).map_err(|cause| {
+        CliError::usage(format!("{} is no certificate", file.display())).caused_by(&cause)
+    })?;
+    Ok(text)
 }
 
 /// Reads URLs with commas between them.
@@ -275,11 +335,28 @@ mod tests {
         ");
     }
 
+    #[test]
+    fn a_token_stays_with_its_masters_and_is_never_shown() {
+        let mut contexts = Contexts::default();
+        contexts.put("prod", &urls("https://m1:5050"), false);
+        let context = contexts.contexts.get_mut("prod").unwrap();
+        (context.ca, context.token) = (Some("CA".to_owned()), Some(Secret::from("hunter2")));
+        assert!(!format!("{contexts:?}").contains("hunter2"));
+        let before = contexts.clone();
+        contexts.put("prod", &urls("https://m1:5050"), true);
+        assert_eq!(contexts, before);
+        contexts.put("prod", &urls("https://evil:5050"), true);
+        assert_eq!(
+            (contexts.contexts["prod"].ca.as_ref(), contexts.contexts["prod"].token.as_ref()),
+            (None, None)
+        );
+    }
+
     fn refused(text: &str) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.yaml");
         fs::write(&path, text).unwrap();
-        let error = Contexts::load(&path).and_then(|contexts| contexts.masters(&path)).unwrap_err();
+        let error = Contexts::load(&path).and_then(|contexts| contexts.target(&path)).unwrap_err();
         let shown = CliError::from(error).styled();
         let shown = anstream::adapter::strip_str(&shown).to_string();
         shown.replace(&folder.path().display().to_string(), "DIR")
@@ -289,11 +366,11 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         insta::assert_snapshot!(refused("current: a\ncontext: {}\n"), @r"
         error: DIR/config.yaml:2:1: unknown field `context`, expected one of current, contexts
-        hint: its form is `{current: NAME, contexts: {NAME: {masters: [URL]}}}`; mend it, or remove it
+        hint: its form is `{current: NAME, contexts: {NAME: {masters: [URL], ca: PEM, token: TEXT}}}`; mend it, or remove it
         ");
         insta::assert_snapshot!(refused("contexts:\n  a: {masters: nonsense\n"), @r"
         error: DIR/config.yaml:2:16: expected sequence start
-        hint: its form is `{current: NAME, contexts: {NAME: {masters: [URL]}}}`; mend it, or remove it
+        hint: its form is `{current: NAME, contexts: {NAME: {masters: [URL], ca: PEM, token: TEXT}}}`; mend it, or remove it
         ");
         insta::assert_snapshot!(refused("current: demo\ncontexts:\n  dmeo: {masters: ['http://m:1']}\n"), @r#"
         error: there is no cluster "demo" in DIR/config.yaml

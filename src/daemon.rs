@@ -36,11 +36,8 @@ impl TlsFiles {
         let own = Identity::new(cluster, role, name).map_err(|cause| {
             CliError::usage("`cluster` or `name` of the configuration is wrong").caused_by(&cause)
         })?;
-        let files = Files {
-            ca: self.ca.clone(),
-            certificate: self.certificate.clone(),
-            key: self.key.clone(),
-        };
+        let files =
+            Files { ca: self.ca.clone(), certificate: self.certificate.clone(), key: self.key.clone() };
         let tls = Tls::load(files, own, SystemTime::now()).map_err(|cause| {
             CliError::usage("this node's certificate cannot be used")
                 .caused_by(&cause)

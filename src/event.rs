@@ -65,6 +65,24 @@ pub(crate) enum Event<'a> {
     UpStopping { dir: &'a str },
     /// It has ended, and can be started again on its directory.
     UpStopped { dir: &'a str },
+    /// What an install would do, by host.
+    Plan {
+        hosts: &'a [(String, Vec<installer::plan::Step>)],
+        /// Why there are new certificates.
+        renewed: &'a [(String, String)],
+    },
+    /// What checks found.
+    Findings { findings: &'a [installer::preflight::Finding] },
+    /// What a reset would do, by host, in words.
+    Removal { hosts: &'a [(String, Vec<String>)] },
+    /// How hosts came out of a run, and what it cost.
+    RunSummary {
+        hosts: &'a [(String, installer::event::Outcome)],
+        millis: u64,
+        /// Scripts that were run on hosts.
+        execs: u64,
+        round_trips: u64,
+    },
     /// The run failed; nothing follows.
     Error { kind: ErrorKind, message: &'a str, causes: &'a [String], hints: &'a [String], exit_code: u8 },
 }

@@ -20,10 +20,9 @@ mod input;
 mod inventory_file;
 mod logging;
 mod output;
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that install use it, which come next"))]
+mod password;
 mod plan_view;
 mod printer;
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that install use it, which come next"))]
 mod progress;
 mod sandbox;
 mod table;

@@ -136,13 +136,17 @@ fn shim() -> Result<Program, CliError> {
 
 fn resources(what: &str, text: &str) -> Result<Resources, CliError> {
     text.parse().map_err(|cause: TextError| {
-        CliError::usage(format!("{what} is not understood")).caused_by(&cause).hint("write it like cpus:4;mem:8192")
+        CliError::usage(format!("{what} is not understood"))
+            .caused_by(&cause)
+            .hint("write it like cpus:4;mem:8192")
     })
 }
 
 fn attributes(what: &str, text: &str) -> Result<Attributes, CliError> {
     text.parse().map_err(|cause: TextError| {
-        CliError::usage(format!("{what} is not understood")).caused_by(&cause).hint("write it like rack:r1;zone:a")
+        CliError::usage(format!("{what} is not understood"))
+            .caused_by(&cause)
+            .hint("write it like rack:r1;zone:a")
     })
 }
 

@@ -11,18 +11,25 @@ pub(crate) mod completions;
 pub(crate) mod group;
 pub(crate) mod hold;
 pub(crate) mod init;
+pub(crate) mod install;
 pub(crate) mod inventory;
+pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod up;
+pub(crate) mod user;
 
 /// Carries out one command.
 pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(ui, args),
         Command::Inventory(args) => inventory::run(ui, args),
+        Command::Install(args) => install::install(ui, args),
+        Command::Plan(args) => install::plan(ui, args),
+        Command::Check(args) => install::check(ui, args),
+        Command::Reset(args) => install::reset(ui, args),
         Command::Up(args) => up::run(ui, args),
         Command::Agent(args) => agent::run(args),
         Command::Master(args) => master::run(args),
@@ -32,6 +39,9 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Task(args) => task::run(ui, args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
+        Command::Login(args) => login::log_in(ui, args),
+        Command::Logout(args) => login::log_out(ui, args),
+        Command::User(args) => user::run(ui, args),
         Command::Completions(args) => completions::run(ui, args),
     }
 }

@@ -35,7 +35,7 @@ pub struct Places {
 impl Default for Places {
     fn default() -> Self {
         Self {
-            staging: "/var/lib/clusterctl/.staging".to_owned(),
+            staging: "/var/lib/.clusterctl-staging".to_owned(),
             lock: "/run/clusterctl-apply.lock".to_owned(),
             manifest: Some(manifest::PATH.to_owned()),
         }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ssh::{Become, Exec, ExecError, Limits, Session};
+use secrecy::SecretString;
+use ssh::{Become, Exec, ExecError, Limits, Session, SudoFault};
 use tokio::sync::Semaphore;
 
 use crate::apply::{Parcel, Places, Progress, parcel, progress};
@@ -36,6 +37,21 @@ impl std::fmt::Debug for Host {
     }
 }
 
+/// Why a host could not be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blind {
+    /// What is the matter.
+    pub failure: Failure,
+    /// Whether a password for sudo would help.
+    pub wants_password: bool,
+}
+
+impl From<Failure> for Blind {
+    fn from(failure: Failure) -> Self {
+        Self { failure, wants_password: false }
+    }
+}
+
 /// A step that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stopped {
@@ -52,29 +68,53 @@ impl Host {
         Self { name: name.into(), session, becoming }
     }
 
+    /// With this password for sudo from now on.
+    pub fn use_password(&mut self, password: SecretString) {
+        if matches!(self.becoming, Become::Sudo { .. }) {
+            self.becoming = Become::Sudo { password: Some(password) };
+        }
+    }
+
     /// Runs a script, and gives what it printed.
     ///
     /// # Errors
     /// When it cannot be run, or does not end well.
     pub async fn run(&self, script: String) -> Result<String, Failure> {
+        self.run_within(script, LOOK).await.map_err(|blind| blind.failure)
+    }
+
+    /// The same for a script that takes its time.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub async fn run_long(&self, script: String) -> Result<String, Failure> {
+        self.run_within(script, APPLY).await.map_err(|blind| blind.failure)
+    }
+
+    async fn run_within(&self, script: String, limits: Limits) -> Result<String, Blind> {
         let mut exec = Exec::new(script);
         exec.r#become = self.becoming.clone();
-        exec.limits = LOOK;
-        let output = self.session.exec(exec).await.map_err(|error| failure(&error))?;
-        if output.status.success() { Ok(output.text()) } else { Err(ended(&output.status, &output.stderr)) }
+        exec.limits = limits;
+        let output = self.session.exec(exec).await.map_err(|error| Blind {
+            wants_password: matches!(&error, ExecError::Sudo { fault: SudoFault::PasswordNeeded, .. }),
+            failure: failure(&error),
+        })?;
+        if output.status.success() {
+            Ok(output.text())
+        } else {
+            Err(ended(&output.status, &output.stderr).into())
+        }
     }
 
     /// Looks at it.
     ///
     /// # Errors
     /// When that is not possible.
-    pub async fn look(&self, look: &Look) -> Result<Facts, Failure> {
+    pub async fn look(&self, look: &Look) -> Result<Facts, Blind> {
         let began = SystemTime::now();
-        let text = self.run(look.script()).await?;
+        let text = self.run_within(look.script(), LOOK).await?;
         let looked = Looked { began, ended: SystemTime::now() };
-        Look::read(&text, looked).map_err(|error| {
-            Failure::of(&error, Some("run it again; with `-vv` the log has what the host said".to_owned()))
-        })
+        Look::read(&text, looked).map_err(|error| Failure::of(&error, Some("run it again".to_owned())).into())
     }
 
     /// Takes steps, and tells of each.

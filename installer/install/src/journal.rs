@@ -57,6 +57,22 @@ impl Earlier {
     pub fn ended(&self) -> bool {
         matches!(self.events.last(), Some(Event::RunEnded { .. }))
     }
+
+    /// Whether it came to its end, and all hosts are as they were to be.
+    #[must_use]
+    pub fn all_well(&self) -> bool {
+        match self.events.last() {
+            Some(Event::RunEnded { hosts, .. }) => hosts.iter().all(|(_, outcome)| outcome.is_good()),
+            _ => false,
+        }
+    }
+
+    /// How many hosts came through it.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        let good = |event: &&Event| matches!(event, Event::HostEnded { outcome, .. } if outcome.is_good());
+        self.events.iter().filter(good).count()
+    }
 }
 
 impl Journal {
@@ -162,7 +178,7 @@ fn id(now: SystemTime, pid: u32, command: &str) -> String {
 }
 
 /// RFC 3339 in UTC, with milliseconds.
-fn clock(now: SystemTime) -> impl std::fmt::Display {
+pub fn clock(now: SystemTime) -> impl std::fmt::Display {
     humantime::format_rfc3339_millis(now)
 }
 

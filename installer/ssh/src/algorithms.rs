@@ -23,12 +23,8 @@ const KEX: &[kex::Name] = &[
     kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
 ];
 
-const CIPHERS: &[cipher::Name] = &[
-    cipher::AES_256_GCM,
-    cipher::CHACHA20_POLY1305,
-    cipher::AES_256_CTR,
-    cipher::AES_128_CTR,
-];
+const CIPHERS: &[cipher::Name] =
+    &[cipher::AES_256_GCM, cipher::CHACHA20_POLY1305, cipher::AES_256_CTR, cipher::AES_128_CTR];
 
 /// No SHA-1: `ssh-rsa` keys sign with SHA-2.
 const HOST_KEYS: [Algorithm; 6] = [
@@ -45,7 +41,10 @@ const HOST_KEYS: [Algorithm; 6] = [
 /// which it has.
 pub(crate) fn config(recorded: &[String]) -> client::Config {
     client::Config {
-        client_id: russh::SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-clusterctl_", env!("CARGO_PKG_VERSION")))),
+        client_id: russh::SshId::Standard(Cow::Borrowed(concat!(
+            "SSH-2.0-clusterctl_",
+            env!("CARGO_PKG_VERSION")
+        ))),
         preferred: Preferred {
             kex: Cow::Borrowed(KEX),
             key: Cow::Owned(host_keys(recorded)),

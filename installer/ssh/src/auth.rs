@@ -1,7 +1,7 @@
 //! Logging in: keys that are named, the agent's, the usual files, then the password.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,10 @@ pub(crate) struct Credentials {
 enum Attempt {
     In,
     /// Not in; and whether more methods are wanted after this one, which was right.
-    Refused { remaining: MethodSet, partial: bool },
+    Refused {
+        remaining: MethodSet,
+        partial: bool,
+    },
     /// It could not be tried to the end.
     Failed(String),
 }
@@ -128,7 +131,7 @@ impl<'a> Login<'a> {
     }
 
     /// A key in a file. When the agent holds it, the agent signs: nobody has to be asked for a passphrase then.
-    async fn file(&mut self, path: &PathBuf, named: bool) -> Step {
+    async fn file(&mut self, path: &Path, named: bool) -> Step {
         if !self.takes(MethodKind::PublicKey) {
             return Ok(false);
         }
@@ -160,7 +163,8 @@ impl<'a> Login<'a> {
         let what = format!("key {} ({})", path.display(), public.fingerprint(HashAlg::Sha256));
         let hash = self.hash_for(&public).await?;
         let key = PrivateKeyWithHashAlg::new(Arc::clone(&key), hash);
-        let asked = timeout(self.patience, self.handle.authenticate_publickey(&self.credentials.user, key)).await;
+        let asked =
+            timeout(self.patience, self.handle.authenticate_publickey(&self.credentials.user, key)).await;
         let attempt = self.answered(asked)?;
         self.done(&what, attempt)
     }
@@ -213,7 +217,8 @@ impl<'a> Login<'a> {
             return Ok(false);
         }
         let user = &self.credentials.user;
-        let asked = timeout(self.patience, self.handle.authenticate_password(user, password.expose_secret())).await;
+        let asked =
+            timeout(self.patience, self.handle.authenticate_password(user, password.expose_secret())).await;
         let attempt = self.answered(asked)?;
         self.done("password", attempt)
     }
@@ -229,8 +234,10 @@ impl<'a> Login<'a> {
         let mut given = false;
         for _ in 0..MAX_QUESTIONS {
             self.round_trips += 1;
-            let prompts = match answer.map_err(|_| self.late())? {
-                Ok(KeyboardInteractiveAuthResponse::Success) => return self.done("keyboard-interactive", Attempt::In),
+            let prompts = match answer.map_err(|_elapsed| self.late())? {
+                Ok(KeyboardInteractiveAuthResponse::Success) => {
+                    return self.done("keyboard-interactive", Attempt::In);
+                }
                 Ok(KeyboardInteractiveAuthResponse::Failure { remaining_methods, partial_success }) => {
                     let attempt = Attempt::Refused { remaining: remaining_methods, partial: partial_success };
                     return self.done("keyboard-interactive", attempt);
@@ -249,7 +256,8 @@ impl<'a> Login<'a> {
                     return self.done("keyboard-interactive", Attempt::Failed(reason));
                 }
             };
-            answer = timeout(self.patience, self.handle.authenticate_keyboard_interactive_respond(responses)).await;
+            answer = timeout(self.patience, self.handle.authenticate_keyboard_interactive_respond(responses))
+                .await;
         }
         self.done("keyboard-interactive", Attempt::Failed("the server does not stop asking".to_owned()))
     }
@@ -261,7 +269,7 @@ impl<'a> Login<'a> {
         }
         if self.rsa.is_none() {
             let best = timeout(self.patience, self.handle.best_supported_rsa_hash()).await;
-            let best = best.map_err(|_| self.late())?.ok().flatten().flatten();
+            let best = best.map_err(|_elapsed| self.late())?.ok().flatten().flatten();
             self.rsa = Some(best);
         }
         Ok(self.rsa.flatten().or(Some(HashAlg::Sha512)))
@@ -279,7 +287,7 @@ impl<'a> Login<'a> {
         &self,
         answer: Result<Result<AuthResult, E>, tokio::time::error::Elapsed>,
     ) -> Result<Attempt, ConnectError> {
-        let answer = answer.map_err(|_| self.late())?;
+        let answer = answer.map_err(|_elapsed| self.late())?;
         Ok(answer.map_or_else(|error| Attempt::Failed(error.to_string()), Attempt::from))
     }
 
@@ -289,7 +297,11 @@ impl<'a> Login<'a> {
         match attempt {
             Attempt::In => return Ok(true),
             Attempt::Refused { remaining, partial } => {
-                self.tried.push(if partial { format!("{what} (right, but more is wanted)") } else { what.to_owned() });
+                self.tried.push(if partial {
+                    format!("{what} (right, but more is wanted)")
+                } else {
+                    what.to_owned()
+                });
                 // An empty answer is what is left of a connection that ended, and says nothing about methods.
                 if !remaining.is_empty() {
                     self.accepts = Some(remaining);

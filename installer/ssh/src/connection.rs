@@ -54,8 +54,11 @@ pub(crate) async fn open_tcp(host: &str, port: u16, patience: Duration) -> Resul
     let late = || ConnectError::TimedOut { host: host.to_owned(), phase: Phase::Tcp, after: patience };
     let unresolvable =
         |source| ConnectError::Unresolvable { host: host.to_owned(), source: Arc::new(source) };
-    let addresses: Vec<_> =
-        timeout(patience, lookup_host((host, port))).await.map_err(|_| late())?.map_err(unresolvable)?.collect();
+    let addresses: Vec<_> = timeout(patience, lookup_host((host, port)))
+        .await
+        .map_err(|_elapsed| late())?
+        .map_err(unresolvable)?
+        .collect();
     // Each address gets its share, so that a dead one does not use up the time of the next.
     let share = patience / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unresolvable(io::Error::new(ErrorKind::NotFound, "the name has no address"));
@@ -72,7 +75,9 @@ pub(crate) async fn open_tcp(host: &str, port: u16, patience: Duration) -> Resul
                 ConnectError::Refused { host: host.to_owned(), port }
             }
             Ok(Err(error)) if error.kind() == ErrorKind::TimedOut => late(),
-            Ok(Err(error)) => ConnectError::Unreachable { host: host.to_owned(), port, source: Arc::new(error) },
+            Ok(Err(error)) => {
+                ConnectError::Unreachable { host: host.to_owned(), port, source: Arc::new(error) }
+            }
             Err(_) => late(),
         };
     }
@@ -106,7 +111,9 @@ impl Connection {
                 phase: Phase::Tcp,
                 reason: self.ending().unwrap_or_else(|| error.to_string()),
             }),
-            Err(_) => Err(ConnectError::TimedOut { host: host.to_owned(), phase: Phase::Tcp, after: patience }),
+            Err(_) => {
+                Err(ConnectError::TimedOut { host: host.to_owned(), phase: Phase::Tcp, after: patience })
+            }
         }
     }
 
@@ -150,7 +157,7 @@ pub(crate) async fn greet(
     };
     let made = match early {
         Some(made) => made,
-        None => timeout(patience, making).await.map_err(|_| late(Phase::Kex))?,
+        None => timeout(patience, making).await.map_err(|_elapsed| late(Phase::Kex))?,
     };
     match made {
         Ok(handle) => Ok(Greeted { handle, traffic, ending, lifeline }),
@@ -163,7 +170,12 @@ pub(crate) async fn greet(
 
 impl Greeted {
     /// The connection, when somebody has logged in.
-    pub(crate) fn logged_in(self, host: String, round_trips: u64, through: Option<Arc<Connection>>) -> Connection {
+    pub(crate) fn logged_in(
+        self,
+        host: String,
+        round_trips: u64,
+        through: Option<Arc<Connection>>,
+    ) -> Connection {
         Connection {
             handle: self.handle,
             host,

@@ -127,7 +127,7 @@ impl Connector {
         };
         let through = self.through(way).await?;
         let connection = self.establish(last, through).await?;
-        Ok(Session::remote(target.name.clone(), last.credentials.user.clone(), Arc::new(connection)))
+        Ok(Session::remote(target.name.clone(), &last.credentials.user, Arc::new(connection)))
     }
 
     /// Writes down keys that somebody agreed to. Hosts with them can be connected to then.
@@ -149,7 +149,10 @@ impl Connector {
     }
 
     /// The connection to the last of some jump hosts; one for all that go the same way.
-    fn through<'a>(&'a self, way: &'a [Stop]) -> BoxFuture<'a, Result<Option<Arc<Connection>>, ConnectError>> {
+    fn through<'a>(
+        &'a self,
+        way: &'a [Stop],
+    ) -> BoxFuture<'a, Result<Option<Arc<Connection>>, ConnectError>> {
         Box::pin(async move {
             let Some((last, before)) = way.split_last() else { return Ok(None) };
             let shared = self.shared(way);
@@ -173,7 +176,9 @@ impl Connector {
     fn shared(&self, way: &[Stop]) -> Shared {
         let mut key: Vec<_> = way.iter().map(Stop::label).collect();
         // Hosts that show different keys do not share what only one of them may be let in to.
-        key.extend(way.iter().flat_map(|stop| &stop.credentials.named).map(|path| path.display().to_string()));
+        key.extend(
+            way.iter().flat_map(|stop| &stop.credentials.named).map(|path| path.display().to_string()),
+        );
         let mut jumps = self.jumps.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = jumps.entry(key).or_default();
         let spent = match shared.get() {
@@ -188,7 +193,11 @@ impl Connector {
     }
 
     /// Connects to one host, again where that may help and cannot hurt.
-    async fn establish(&self, stop: &Stop, through: Option<Arc<Connection>>) -> Result<Connection, ConnectError> {
+    async fn establish(
+        &self,
+        stop: &Stop,
+        through: Option<Arc<Connection>>,
+    ) -> Result<Connection, ConnectError> {
         let mut learned = false;
         let mut tries = 1;
         loop {
@@ -196,7 +205,9 @@ impl Connector {
                 Err(ConnectError::UnknownHostKey(unknown))
                     if stop.checking == Checking::AcceptNew && !learned =>
                 {
-                    self.learn(vec![unknown.entry()]).await.map_err(|error| ConnectError::KnownHosts(Arc::new(error)))?;
+                    self.learn(vec![unknown.entry()])
+                        .await
+                        .map_err(|error| ConnectError::KnownHosts(Arc::new(error)))?;
                     learned = true;
                 }
                 Err(error) if error.is_passing() && tries < MAX_TRIES => {
@@ -209,7 +220,11 @@ impl Connector {
         }
     }
 
-    async fn attempt(&self, stop: &Stop, through: Option<Arc<Connection>>) -> Result<Connection, ConnectError> {
+    async fn attempt(
+        &self,
+        stop: &Stop,
+        through: Option<Arc<Connection>>,
+    ) -> Result<Connection, ConnectError> {
         let known = self.known(&stop.known_hosts).await?;
         let (host, port, patience) = (&stop.host, stop.port, stop.patience);
         // Hosts that are down take their time here, and must not keep others from their handshakes.
@@ -226,7 +241,8 @@ impl Connector {
         let expectation = Expectation { host: host.clone(), port, pinned: stop.pinned, known };
         let mut greeted = greet(stream, expectation, patience).await?;
         let with = (&self.keys, &self.agent);
-        let logged_in = Login::new(&mut greeted.handle, host, &stop.credentials, with, patience).run().await?;
+        let logged_in =
+            Login::new(&mut greeted.handle, host, &stop.credentials, with, patience).run().await?;
         // The connection, versions and keys: three answers before the login's own.
         Ok(greeted.logged_in(host.clone(), 3 + logged_in, through))
     }

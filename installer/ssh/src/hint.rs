@@ -68,7 +68,10 @@ fn forget(host: &str, port: u16, recorded: &[Place]) -> String {
     let name = quoted(&host_name(host, port));
     match recorded.first() {
         Some(place) => {
-            format!("forget its old key: `ssh-keygen -f {} -R {name}`", quoted(&place.path.display().to_string()))
+            format!(
+                "forget its old key: `ssh-keygen -f {} -R {name}`",
+                quoted(&place.path.display().to_string())
+            )
         }
         None => format!("forget its old key: `ssh-keygen -R {name}`"),
     }
@@ -111,7 +114,8 @@ mod tests {
     fn a_changed_key_says_where_both_fingerprints_and_the_command() {
         let (new, old): (HostKey, HostKey) = (ED25519.parse().unwrap(), ED25519_OTHER.parse().unwrap());
         let found = new.fingerprint();
-        let error = ConnectError::ChangedHostKey { host: "m1".into(), port: 2222, found, recorded: recorded() };
+        let error =
+            ConnectError::ChangedHostKey { host: "m1".into(), port: 2222, found, recorded: recorded() };
         assert_eq!(
             error.to_string(),
             format!(
@@ -119,7 +123,11 @@ mod tests {
                 old.fingerprint()
             )
         );
-        assert!(error.hint().contains("`ssh-keygen -f '/home/ada/my hosts' -R '[m1]:2222'`"), "{}", error.hint());
+        assert!(
+            error.hint().contains("`ssh-keygen -f '/home/ada/my hosts' -R '[m1]:2222'`"),
+            "{}",
+            error.hint()
+        );
     }
 
     #[test]
@@ -140,6 +148,9 @@ mod tests {
             tried: vec!["key /k (SHA256:a)".into(), "password".into()],
             accepts: vec!["publickey".into()],
         };
-        assert_eq!(error.to_string(), "m1 does not let root in; tried key /k (SHA256:a); password; it takes publickey");
+        assert_eq!(
+            error.to_string(),
+            "m1 does not let root in; tried key /k (SHA256:a); password; it takes publickey"
+        );
     }
 }

@@ -12,7 +12,9 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum KeyError {
     /// Not a SHA-256 fingerprint.
-    #[error("{text:?} is no fingerprint: write it as `ssh-keygen -lf` does, like SHA256:… with 43 characters after it")]
+    #[error(
+        "{text:?} is no fingerprint: write it as `ssh-keygen -lf` does, like SHA256:… with 43 characters after it"
+    )]
     Fingerprint {
         /// What was given.
         text: String,
@@ -135,8 +137,19 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_no_fingerprint_is_refused() {
-        for text in ["", "SHA256:", "MD5:aa:bb", "SHA256:AAAA", "SHA256:ä", "sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"] {
-            assert_eq!(text.parse::<Fingerprint>(), Err(KeyError::Fingerprint { text: text.to_owned() }), "{text}");
+        for text in [
+            "",
+            "SHA256:",
+            "MD5:aa:bb",
+            "SHA256:AAAA",
+            "SHA256:ä",
+            "sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+        ] {
+            assert_eq!(
+                text.parse::<Fingerprint>(),
+                Err(KeyError::Fingerprint { text: text.to_owned() }),
+                "{text}"
+            );
         }
         assert!("SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=".parse::<Fingerprint>().is_ok());
     }
@@ -144,7 +157,15 @@ pub(crate) mod tests {
     #[test]
     fn the_name_inside_a_key_is_read_with_care() {
         assert_eq!(wire_kind(b"\0\0\0\x03abcrest").as_deref(), Some("abc"));
-        for blob in [&b""[..], b"\0\0", b"\0\0\0\x09abc", b"\xff\xff\xff\xffabc", b"\0\0\0\0", b"\0\0\0\x01\n", b"\0\0\0\x01\xff"] {
+        for blob in [
+            &b""[..],
+            b"\0\0",
+            b"\0\0\0\x09abc",
+            b"\xff\xff\xff\xffabc",
+            b"\0\0\0\0",
+            b"\0\0\0\x01\n",
+            b"\0\0\0\x01\xff",
+        ] {
             assert_eq!(wire_kind(blob), None, "{blob:?}");
         }
     }

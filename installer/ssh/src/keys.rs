@@ -61,7 +61,8 @@ impl Keys {
 
     /// What a file, or the `.pub` file beside it, shows without a passphrase.
     pub(crate) async fn look(&self, path: &Path) -> Option<PublicKey> {
-        let inside = read(path).await.ok().and_then(|text| PrivateKey::from_openssh(text.expose_secret()).ok());
+        let inside =
+            read(path).await.ok().and_then(|text| PrivateKey::from_openssh(text.expose_secret()).ok());
         if let Some(key) = inside {
             return Some(key.public_key().clone());
         }

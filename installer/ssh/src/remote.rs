@@ -22,11 +22,10 @@ pub(crate) struct Said {
     connection: Arc<Connection>,
 }
 
-/// The way to a command. When it goes, the command is told to end.
+/// The way to a command. When it goes, the session on the server is closed.
 pub(crate) struct Way {
     channel: Option<ChannelWriteHalf<Msg>>,
     permit: Option<OwnedSemaphorePermit>,
-    ended: bool,
 }
 
 /// Starts a command in a session of its own.
@@ -42,9 +41,11 @@ pub(crate) async fn run(
     };
     let idle = || ExecError::Idle { host: host(), after: exec.limits.idle };
     let permit = timeout(exec.limits.total, Arc::clone(&connection.sessions).acquire_owned()).await;
-    let permit = permit.map_err(|_| idle())?.map_err(|error| lost(error.to_string()))?;
+    let permit = permit.map_err(|_elapsed| idle())?.map_err(|error| lost(error.to_string()))?;
     connection.round_trips.fetch_add(1, Ordering::Relaxed);
-    let opened = timeout(exec.limits.idle, connection.handle.channel_open_session()).await.map_err(|_| idle())?;
+    let opened = timeout(exec.limits.idle, connection.handle.channel_open_session())
+        .await
+        .map_err(|_elapsed| idle())?;
     let channel = opened.map_err(|error| match error {
         russh::Error::ChannelOpenFailure(failure) => {
             ExecError::NoSession { host: host(), reason: format!("{failure:?}") }
@@ -52,7 +53,7 @@ pub(crate) async fn run(
         other => lost(other.to_string()),
     })?;
     let (channel, way) = channel.split();
-    let way = Way { channel: Some(way), permit: Some(permit), ended: false };
+    let way = Way { channel: Some(way), permit: Some(permit) };
     if let Some(channel) = &way.channel {
         // No answer is waited for: a refusal is heard of as an event.
         channel.exec(true, start.command.as_str()).await.map_err(|error| lost(error.to_string()))?;
@@ -89,38 +90,27 @@ fn name(signal: &Sig) -> String {
     name.chars().filter(char::is_ascii_alphanumeric).take(20).collect()
 }
 
-impl Way {
-    /// The command has ended by itself: there is nothing to stop.
-    pub(crate) fn ended(mut self) {
-        self.ended = true;
-    }
-}
-
 impl Sink for Way {
     async fn write(&self, bytes: Bytes) -> Result<(), Broken> {
         match &self.channel {
-            Some(channel) => channel.data_bytes(bytes).await.map_err(|_| Broken),
+            Some(channel) => channel.data_bytes(bytes).await.map_err(|_elapsed| Broken),
             None => Err(Broken),
         }
     }
 
     async fn finish(&self) -> Result<(), Broken> {
         match &self.channel {
-            Some(channel) => channel.eof().await.map_err(|_| Broken),
+            Some(channel) => channel.eof().await.map_err(|_elapsed| Broken),
             None => Err(Broken),
         }
     }
 }
 
-/// Also when nobody waits any longer for an exec, as after an interrupt, its command must not stay behind.
 impl Drop for Way {
     fn drop(&mut self) {
         let (Some(channel), Ok(runtime)) = (self.channel.take(), Handle::try_current()) else { return };
-        let (permit, ended) = (self.permit.take(), self.ended);
+        let permit = self.permit.take();
         runtime.spawn(async move {
-            if !ended {
-                let _ = channel.signal(Sig::TERM).await;
-            }
             let _ = channel.close().await;
             drop(permit);
         });

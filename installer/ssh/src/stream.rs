@@ -39,7 +39,8 @@ impl Traffic {
 pub(crate) struct Watched<S> {
     inner: S,
     traffic: Arc<Traffic>,
-    cut: oneshot::Receiver<()>,
+    /// None once the lifeline has gone.
+    cut: Option<oneshot::Receiver<()>>,
     first: FirstLine,
 }
 
@@ -78,20 +79,26 @@ impl FirstLine {
 impl<S> Watched<S> {
     pub(crate) fn new(inner: S, traffic: Arc<Traffic>) -> (Self, Lifeline) {
         let (sender, cut) = oneshot::channel();
-        (Self { inner, traffic, cut, first: FirstLine::default() }, Lifeline { _cut: sender })
+        (Self { inner, traffic, cut: Some(cut), first: FirstLine::default() }, Lifeline { _cut: sender })
     }
 
     /// An error once the lifeline has gone.
     fn alive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        match Pin::new(&mut self.cut).poll(cx) {
-            Poll::Pending => Ok(()),
-            Poll::Ready(_) => Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was given up")),
+        match self.cut.as_mut().map(|cut| Pin::new(cut).poll(cx)) {
+            Some(Poll::Pending) => return Ok(()),
+            Some(Poll::Ready(_)) => self.cut = None,
+            None => {}
         }
+        Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was given up"))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.alive(cx)?;
         let before = buffer.filled().len();

@@ -59,7 +59,9 @@ impl FromStr for Hop {
             None if rest.matches(':').count() > 1 => (rest, None),
             None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
         };
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/,[]@".contains(c)) {
+        if host.is_empty()
+            || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/,[]@".contains(c))
+        {
             return Err(wrong());
         }
         let port = match port {
@@ -151,7 +153,9 @@ mod tests {
             assert_eq!(text.parse(), Ok(hop.clone()), "{text}");
             assert_eq!(hop.to_string().parse(), Ok(hop), "{text}");
         }
-        for text in ["", "@h", "u@", "h:", "h:0", "h:x", "h:65536", "[::1]x", "[]:1", "a b", "a,b", "a/b", "h\n"] {
+        for text in
+            ["", "@h", "u@", "h:", "h:0", "h:x", "h:65536", "[::1]x", "[]:1", "a b", "a,b", "a/b", "h\n"]
+        {
             assert_eq!(text.parse::<Hop>(), Err(HopError { text: text.to_owned() }), "{text}");
         }
     }

@@ -31,9 +31,6 @@ mod login;
 mod tokens;
 mod users;
 
-#[cfg(test)]
-mod tests;
-
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;

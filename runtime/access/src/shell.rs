@@ -269,10 +269,14 @@ impl Writer {
     /// Plans, commits, and only then lets others see it.
     async fn make(&self, change: Change, by: &str, now: Timestamp) -> Result<(Outcome, Book), ChangeError> {
         let before = self.books.borrow().clone();
+        let what = format!("{change:?}");
         let Plan { book, batch, outcome } = plan(&before, &self.cluster, change, by, now)?;
         // Also when it changes nothing: only the leader may say so.
         self.store.commit(&self.leadership, batch).await?;
         self.books.send_replace(book.clone());
+        if outcome != Outcome::Unchanged {
+            tracing::info!(by, change = what, "who may do what has changed");
+        }
         Ok((outcome, book))
     }
 }

@@ -25,6 +25,19 @@ pub struct Row {
     pub right: Right,
 }
 
+impl Row {
+    /// A path that the row covers: for tests that try every route.
+    #[must_use]
+    pub fn example(&self) -> String {
+        let segments = self.path.split('/').map(|segment| match segment {
+            segment if segment.ends_with("..}") => "x/y",
+            segment if segment.starts_with('{') => "x",
+            segment => segment,
+        });
+        segments.collect::<Vec<_>>().join("/")
+    }
+}
+
 const fn row(methods: &'static [&'static str], path: &'static str, right: Right) -> Row {
     Row { methods, path, right }
 }

@@ -146,7 +146,7 @@ impl Door {
             }
             Room::Metrics | Room::Prometheus => prometheus(&rooms),
             Room::Access => match &rooms.access {
-                Some(access) => bounded(access.router().fallback(nothing)).oneshot(request).await.into_response(),
+                Some(access) => bounded(access.router()).oneshot(request).await.into_response(),
                 None => nothing(request.uri().clone()).await,
             },
             Room::Master | Room::Artifacts | Room::Root | Room::Ui => {

@@ -111,7 +111,9 @@ pub enum GatewayError {
     #[error("TLS cannot be set up")]
     Tls(#[from] tls::TlsError),
     /// Without a certificate it listens on loopback alone.
-    #[error("{address} is reached by others, and without a certificate there is no login: give the master one, or let it listen on 127.0.0.1")]
+    #[error(
+        "{address} is reached by others, and without a certificate there is no login: give the master one, or let it listen on 127.0.0.1"
+    )]
     Exposed {
         /// Where it was to listen.
         address: SocketAddr,
@@ -185,12 +187,12 @@ impl Reign {
             Some(tls) => {
                 let mut with = access::Options::new(tls.own().cluster());
                 with.clock = options.clock.clone();
-                let (access, ended) =
-                    Access::start(with, Arc::clone(&store), leadership.clone(), &snapshot)?;
+                let (access, ended) = Access::start(with, Arc::clone(&store), leadership.clone(), &snapshot)?;
                 (Some(access), Some(ended))
             }
         };
         let mut of_master = options.master.clone();
+        of_master.certificate.clone_from(&options.tls);
         if let Some(access) = &access {
             of_master.agents = master::Agents::Admitted(Arc::new(Admitted(access.clone())));
         }
@@ -342,7 +344,8 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let leader = HeaderValue::from_str(&format!("{scheme}://{}", options.advertised)).ok();
-        let door = Door::new(seen.clone(), artifacts, leader, options.tls.as_ref().map(|_| options.clock.clone()));
+        let door =
+            Door::new(seen.clone(), artifacts, leader, options.tls.as_ref().map(|_| options.clock.clone()));
         let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }

@@ -1,14 +1,16 @@
 //! Going to peers, and what a client without files needs for it.
 
 use std::io;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
 use identity::PeerRole;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
@@ -84,12 +86,97 @@ impl Authority<'_> {
             certificate: "of this client".to_owned(),
             key: "of this client".to_owned(),
         };
-        let own = self
-            .own
-            .map(|(certificate, key)| (certificate.as_bytes(), key.expose_secret().as_bytes()));
+        let own = self.own.map(|(certificate, key)| (certificate.as_bytes(), key.expose_secret().as_bytes()));
         let material = Material::parse(self.ca.as_bytes(), own, &names, now)?;
         config(Arc::new(Source::Fixed(Arc::new(material))), Known::Name, &["h2", "http/1.1"])
     }
+}
+
+/// The certificate of the authority that a server says it has, PEM: nothing is believed yet, and nothing is sent. A person
+/// compares its [`fingerprint`] with what the cluster's operator told.
+///
+/// # Errors
+/// When nobody answers there with TLS in ten seconds, or the server does not send its authority along.
+pub async fn claimed_authority(host: &str, port: u16) -> io::Result<String> {
+    let seen = Arc::new(Looker::default());
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(seen.clone())
+        .with_no_client_auth();
+    let dialler = Dialler(Arc::new(config));
+    let looked = tokio::time::timeout(LOOK_WITHIN, dialler.connect(host, port)).await;
+    let shown = seen.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match (shown, looked) {
+        (Some(authority), _) => Ok(pem_of(&authority)),
+        (None, Ok(Err(error))) => Err(error),
+        (None, Err(_elapsed)) => Err(io::ErrorKind::TimedOut.into()),
+        (None, Ok(Ok(_))) => Err(io::Error::other("it does not send its authority along")),
+    }
+}
+
+/// A look takes no longer.
+const LOOK_WITHIN: Duration = Duration::from_secs(10);
+
+/// Believes nobody: notes the last certificate that is shown, and ends the handshake.
+#[derive(Debug, Default)]
+struct Looker(Mutex<Option<CertificateDer<'static>>>);
+
+impl ServerCertVerifier for Looker {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let refused = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        // Only one that issued the server's certificate is worth a question.
+        let Some(last) = intermediates.last() else { return Err(refused) };
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(last.clone().into_owned())?;
+        let parsed = rustls::server::ParsedCertificate::try_from(end_entity)?;
+        let algorithms = provider().signature_verification_algorithms.all;
+        rustls::client::verify_server_cert_signed_by_trust_anchor(&parsed, &roots, &[], now, algorithms)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last.clone().into_owned());
+        Err(refused)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn pem_of(certificate: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for (at, character) in text.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(character);
+    }
+    pem + "\n-----END CERTIFICATE-----\n"
 }
 
 /// What belongs together or not: a test may want a client that shows what no client would.

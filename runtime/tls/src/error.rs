@@ -79,7 +79,9 @@ pub enum TlsError {
         source: PeerError,
     },
     /// The certificate is somebody else's.
-    #[error("the certificate {place} is for {found}, and this is {own}: the configuration and the certificate differ")]
+    #[error(
+        "the certificate {place} is for {found}, and this is {own}: the configuration and the certificate differ"
+    )]
     NotOurs {
         /// Its file.
         place: String,

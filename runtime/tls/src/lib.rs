@@ -21,8 +21,8 @@ use std::time::{Duration, SystemTime};
 
 use identity::{Identity, PeerRole};
 
-pub use accept::{AcceptError, Acceptor, Accepted};
-pub use dial::{Authority, Dialler, fingerprint};
+pub use accept::{AcceptError, Accepted, Acceptor};
+pub use dial::{Authority, Dialler, claimed_authority, fingerprint};
 pub use error::TlsError;
 pub use peer::{PeerError, identity_of};
 

@@ -18,9 +18,9 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use secrecy::{ExposeSecret as _, SecretSlice};
 
+use crate::Files;
 use crate::error::TlsError;
 use crate::peer::{identity_of, parse};
-use crate::Files;
 
 /// No certificate or key is larger.
 const MAX_FILE: u64 = 1 << 20;
@@ -51,7 +51,8 @@ impl Material {
         let certificate = read(&files.certificate)?;
         guard_key(&files.key)?;
         let key = SecretSlice::from(read(&files.key)?);
-        let names = Names { ca: name(&files.ca), certificate: name(&files.certificate), key: name(&files.key) };
+        let names =
+            Names { ca: name(&files.ca), certificate: name(&files.certificate), key: name(&files.key) };
         let material = Self::parse(&ca, Some((&certificate, key.expose_secret())), &names, now)?;
         let found = material.key.as_ref().and_then(|key| key.cert.first());
         let found = identity_of(found.map_or(&[], |certificate| certificate.as_ref()))
@@ -100,11 +101,12 @@ impl Material {
             {
                 chain.push(authority.clone());
             }
-            let key = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| TlsError::Mismatch {
-                certificate: names.certificate.clone(),
-                key: names.key.clone(),
-                reason: error.to_string(),
-            })?;
+            let key =
+                CertifiedKey::from_der(chain, key, &provider()).map_err(|error| TlsError::Mismatch {
+                    certificate: names.certificate.clone(),
+                    key: names.key.clone(),
+                    reason: error.to_string(),
+                })?;
             material.key = Some(Arc::new(key));
         }
         Ok(material)
@@ -143,10 +145,14 @@ pub(crate) struct Names {
 }
 
 fn certificates(pem: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong =
-        |reason: &str| TlsError::Pem { place: place.to_owned(), what: "certificate", reason: reason.to_owned() };
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| wrong(short(&error)))?;
+    let wrong = |reason: &str| TlsError::Pem {
+        place: place.to_owned(),
+        what: "certificate",
+        reason: reason.to_owned(),
+    };
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| wrong(short(&error)))?;
     if found.is_empty() { Err(wrong("there is none in it")) } else { Ok(found) }
 }
 

@@ -40,8 +40,8 @@ pub(crate) fn names_a_peer(certificate: &[u8]) -> Result<bool, PeerError> {
 }
 
 pub(crate) fn parse(certificate: &[u8]) -> Result<X509Certificate<'_>, PeerError> {
-    let (rest, parsed) = X509Certificate::from_der(certificate)
-        .map_err(|error| PeerError::Unreadable(error.to_string()))?;
+    let (rest, parsed) =
+        X509Certificate::from_der(certificate).map_err(|error| PeerError::Unreadable(error.to_string()))?;
     if rest.is_empty() { Ok(parsed) } else { Err(PeerError::Unreadable("something follows it".to_owned())) }
 }
 

@@ -279,3 +279,15 @@ fn an_authority_has_a_fingerprint() {
     assert!(print.starts_with("SHA256:") && print.len() == 7 + 32 * 3 - 1, "{print}");
     assert!(fingerprint("nothing").is_err());
 }
+
+#[tokio::test]
+async fn a_server_shows_its_authority_to_one_who_does_not_know_it_yet() {
+    let stage = Stage::new();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let door = stage.master.acceptor(Clients::Any).unwrap();
+    let server = async { door.accept(listener.accept().await.unwrap().0).await };
+    let (served, shown) = tokio::join!(server, claimed_authority("127.0.0.1", port));
+    assert!(served.is_err(), "nothing is spoken with one who is not known");
+    assert_eq!(fingerprint(&shown.unwrap()).unwrap(), fingerprint(&stage.ca.pem).unwrap());
+}

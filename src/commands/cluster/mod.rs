@@ -1,5 +1,7 @@
 //! `clusterctl cluster`: how the cluster is, and which cluster commands speak to.
 
+use std::path::{Path, PathBuf};
+
 use api::client::MasterUrl;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -55,6 +57,9 @@ enum ClusterCommand {
         /// The URLs of its masters
         #[arg(required = true, value_name = "MASTER")]
         masters: Vec<MasterUrl>,
+        /// The certificate of the authority that its masters' certificates are from
+        #[arg(long, value_name = "FILE")]
+        ca: Option<PathBuf>,
         /// Speak to it from now on
         #[arg(long = "use")]
         make_current: bool,
@@ -82,7 +87,9 @@ pub(crate) fn run(ui: &mut Printer, args: &ClusterCommandArgs) -> Result<Exit, C
             output.show(ui, "cluster", &answer, |wide| view::status(&answer, wide))
         }
         ClusterCommand::List { output } => list(ui, *output),
-        ClusterCommand::Add { name, masters, make_current } => add(ui, name, masters, *make_current),
+        ClusterCommand::Add { name, masters, ca, make_current } => {
+            add(ui, name, masters, ca.as_deref(), *make_current)
+        }
         ClusterCommand::Use { name } => {
             change(name, |contexts| contexts.current = Some(name.clone()))?;
             done(ui, "used", name, &format!("commands speak to {name} from now on"))
@@ -107,7 +114,7 @@ fn done(ui: &mut Printer, what: &'static str, name: &str, words: &str) -> Result
 }
 
 /// Changes the file, in which there has to be a cluster of that name.
-fn change(name: &str, with: impl FnOnce(&mut Contexts)) -> Result<Contexts, ContextError> {
+pub(crate) fn change(name: &str, with: impl FnOnce(&mut Contexts)) -> Result<Contexts, ContextError> {
     let path = context::path()?;
     let mut contexts = Contexts::load(&path)?;
     contexts.find(name, &path)?;
@@ -116,12 +123,26 @@ fn change(name: &str, with: impl FnOnce(&mut Contexts)) -> Result<Contexts, Cont
     Ok(contexts)
 }
 
-fn add(ui: &mut Printer, name: &str, masters: &[MasterUrl], make_current: bool) -> Result<Exit, CliError> {
+fn add(
+    ui: &mut Printer,
+    name: &str,
+    masters: &[MasterUrl],
+    ca: Option<&Path>,
+    make_current: bool,
+) -> Result<Exit, CliError> {
     if name.is_empty() || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err(CliError::usage(format!("{name:?} cannot be a cluster's name"))
             .hint("names have no blanks, like `prod`"));
     }
+    let ca = ca.map(context::read_ca).transpose()?;
     context::save(name, masters, make_current)?;
+    if let Some(ca) = ca {
+        change(name, |contexts| {
+            if let Some(context) = contexts.contexts.get_mut(name) {
+                context.ca = Some(ca);
+            }
+        })?;
+    }
     done(ui, "added", name, &format!("{name} is remembered"))
 }
 
@@ -145,7 +166,10 @@ fn as_json(contexts: &Contexts) -> Value {
         .iter()
         .map(|(name, context)| {
             let current = contexts.current.as_ref() == Some(name);
-            json!({ "name": name, "current": current, "masters": context.masters })
+            json!({
+                "name": name, "current": current, "masters": context.masters,
+                "ca": context.ca.is_some(), "token": context.token.is_some(),
+            })
         })
         .collect();
     json!({ "clusters": clusters })

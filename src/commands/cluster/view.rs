@@ -6,6 +6,9 @@ use crate::context::Contexts;
 use crate::table::{Cell, Table};
 use crate::{text, value};
 
+/// A certificate with fewer days left is shown.
+const WARN_DAYS: u64 = 30;
+
 /// What `/clusterctl/v1/cluster` answers, for people.
 pub(super) fn status(cluster: &Value, wide: bool) -> String {
     let mut facts = Table::facts();
@@ -18,6 +21,17 @@ pub(super) fn status(cluster: &Value, wide: bool) -> String {
         },
     );
     facts.fact("Version", Cell::or_none(Some(value::text(cluster, "version"))));
+    let ending = value::list(cluster, "masters").iter().filter_map(|master| {
+        let days = master.get("certificate_days").and_then(Value::as_u64).filter(|days| *days < WARN_DAYS)?;
+        Some(format!("{} ends in {}", value::text(master, "address"), text::count(days, "day")))
+    });
+    let ending: Vec<String> = ending.collect();
+    if !ending.is_empty() {
+        facts.fact(
+            "Certificate",
+            Cell::warn(format!("{}; `clusterctl install` renews it", ending.join(", "))),
+        );
+    }
     if wide {
         facts.fact("Id", Cell::or_none(Some(value::text(cluster, "id"))));
         facts.fact("Epoch", value::whole(cluster, "epoch").to_string());
@@ -102,12 +116,13 @@ fn agents(cluster: &Value, wide: bool) -> Option<Table> {
 
 /// The user's clusters; a star marks the current one.
 pub(super) fn contexts(contexts: &Contexts) -> Table {
-    let mut table = Table::new(&["", "CLUSTER", "MASTERS"]);
+    let mut table = Table::new(&["", "CLUSTER", "LOGGED IN", "MASTERS"]);
     for (name, context) in &contexts.contexts {
         let current = contexts.current.as_ref() == Some(name);
         table.row(vec![
             if current { Cell::good("*") } else { Cell::plain("") },
             Cell::plain(name),
+            if context.token.is_some() { Cell::good("yes") } else { Cell::plain("no") },
             Cell::plain(context.masters.join(", ")),
         ]);
     }
@@ -154,14 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_is_about_to_end_is_shown() {
+        let of = |days: Option<u64>| {
+            let master = json!({"id": "m1", "address": "m1:5050", "leader": true, "certificate_days": days});
+            strip_str(&status(&json!({ "name": "demo", "masters": [master] }), false)).to_string()
+        };
+        assert!(of(Some(29)).contains("m1:5050 ends in 29 days; `clusterctl install` renews it"));
+        assert!(!of(Some(30)).contains("Certificate") && !of(None).contains("Certificate"));
+    }
+
+    #[test]
     fn the_current_cluster_has_a_star() {
         let mut known = Contexts::default();
         known.put("demo", &["http://127.0.0.1:5050".parse().unwrap()], true);
         known.put("prod", &["https://m1:5050".parse().unwrap(), "https://m2:5050".parse().unwrap()], false);
         insta::assert_snapshot!(strip_str(&contexts(&known).render()), @r"
-           CLUSTER  MASTERS
-        *  demo     http://127.0.0.1:5050
-           prod     https://m1:5050, https://m2:5050
+           CLUSTER  LOGGED IN  MASTERS
+        *  demo     no         http://127.0.0.1:5050
+           prod     no         https://m1:5050, https://m2:5050
         ");
     }
 }

@@ -76,11 +76,12 @@ guard() { if (eval "$2") >/dev/null 2>&1; then say guard "$1"; fi; }
 
 units() {
     have systemctl || return 0
-    # The last lines of the shown output have no empty line after them.
+    id= load= active= file= reload= pid=0
+    # Properties come in an order of systemd's own; units are apart by an empty line, and none stands after the last.
     { systemctl show -p Id -p LoadState -p ActiveState -p UnitFileState -p NeedDaemonReload -p MainPID -- "$@" && echo; } |
         while IFS= read -r line; do
             case $line in
-            Id=*) id=${line#*=} load= active= file= reload= pid=0 ;;
+            Id=*) id=${line#*=} ;;
             LoadState=*) load=${line#*=} ;;
             ActiveState=*) active=${line#*=} ;;
             UnitFileState=*) file=${line#*=} ;;
@@ -91,7 +92,7 @@ units() {
                 inputs=
                 [ "$pid" = 0 ] || inputs=$(tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | sed -n 's/^CLUSTERCTL_INPUTS=//p')
                 say unit "$id$tab$load$tab$active$tab$file$tab$reload$tab$inputs"
-                id=
+                id= load= active= file= reload= pid=0
             fi
         done
 }

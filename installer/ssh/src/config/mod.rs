@@ -131,7 +131,8 @@ impl SshConfig {
         let files = |values: Vec<&String>| {
             values.into_iter().filter(|value| !value.eq_ignore_ascii_case("none")).map(path).collect()
         };
-        let (identities, known) = (files(identities), known.as_ref().map(|known| files(known.iter().collect())));
+        let (identities, known) =
+            (files(identities), known.as_ref().map(|known| files(known.iter().collect())));
         HostConfig { identities, known_hosts: known, ..found }
     }
 }

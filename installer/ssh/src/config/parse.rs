@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 16;
 const MAX_LINES: usize = 20_000;
 
 /// The files that a pattern after `Include` names, with their texts.
-pub(super) type Include<'a> = dyn FnMut(&str) -> Vec<(PathBuf, String)> + 'a;
+pub(crate) type Include<'a> = dyn FnMut(&str) -> Vec<(PathBuf, String)> + 'a;
 
 /// Options whose absence changes where a connection goes or who is trusted.
 const MATTERS: [&str; 7] = [
@@ -27,7 +27,7 @@ const MATTERS: [&str; 7] = [
 
 impl SshConfig {
     /// Reads a text that stands in `path`; `include` answers for the files that it includes.
-    pub(super) fn parse(path: &Path, text: &str, include: &mut Include<'_>) -> Self {
+    pub(crate) fn parse(path: &Path, text: &str, include: &mut Include<'_>) -> Self {
         let mut config = Self::default();
         let mut lines = MAX_LINES;
         config.add(path, text, &[], include, MAX_DEPTH, &mut lines);
@@ -47,7 +47,9 @@ impl SshConfig {
         for (index, line) in text.lines().enumerate() {
             let warn = |text: String| Warning { path: path.to_owned(), line: index + 1, text };
             if *lines == 0 {
-                self.warnings.push(warn("there are too many lines; this one and all after it mean nothing".to_owned()));
+                self.warnings.push(warn(
+                    "there are too many lines; this one and all after it mean nothing".to_owned(),
+                ));
                 return;
             }
             *lines -= 1;
@@ -61,7 +63,8 @@ impl SshConfig {
                     conditions.truncate(outer.len());
                     if !matches!(arguments.as_slice(), [all] if all.eq_ignore_ascii_case("all")) {
                         conditions.push(Condition::Never);
-                        let text = "`Match` is not supported: what follows it, up to the next `Host`, means nothing";
+                        let text =
+                            "`Match` is not supported: what follows it, up to the next `Host`, means nothing";
                         self.warnings.push(warn(text.to_owned()));
                     }
                 }
@@ -69,14 +72,17 @@ impl SshConfig {
                     self.warnings.push(warn(format!("files include each other more than {MAX_DEPTH} deep")));
                 }
                 "include" => {
-                    for (path, text) in arguments.iter().flat_map(|pattern| include(pattern)).collect::<Vec<_>>() {
+                    for (path, text) in
+                        arguments.iter().flat_map(|pattern| include(pattern)).collect::<Vec<_>>()
+                    {
                         self.add(&path, &text, &conditions, include, depth - 1, lines);
                     }
                 }
                 _ => match value(&keyword, &arguments) {
                     Ok(Some(value)) => self.settings.push(Setting { conditions: conditions.clone(), value }),
                     Ok(None) if MATTERS.contains(&keyword.as_str()) => {
-                        self.warnings.push(warn(format!("`{keyword}` is not supported and means nothing here")));
+                        self.warnings
+                            .push(warn(format!("`{keyword}` is not supported and means nothing here")));
                     }
                     Ok(None) => {}
                     Err(text) => self.warnings.push(warn(text)),

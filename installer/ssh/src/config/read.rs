@@ -46,7 +46,9 @@ fn read(path: &Path) -> io::Result<String> {
 /// The files that a path with wildcards in its last part names, sorted as a shell does.
 fn files(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (Some(directory), true) = (path.parent(), name.contains(['*', '?'])) else { return vec![path.to_owned()] };
+    let (Some(directory), true) = (path.parent(), name.contains(['*', '?'])) else {
+        return vec![path.to_owned()];
+    };
     let patterns = Patterns::new(std::iter::once(name.as_str()));
     let mut found: Vec<PathBuf> = fs::read_dir(directory)
         .into_iter()

@@ -68,7 +68,9 @@ fn match_means_nothing_and_says_so_but_match_all_is_for_all() {
 
 #[test]
 fn what_cannot_be_used_is_warned_of_with_its_line() {
-    let config = parse("Port x\nPort\nIdentitiesOnly maybe\nProxyJump @\nProxyCommand nc\nCiphers aes\nConnectTimeout -1");
+    let config = parse(
+        "Port x\nPort\nIdentitiesOnly maybe\nProxyJump @\nProxyCommand nc\nCiphers aes\nConnectTimeout -1",
+    );
     let lines: Vec<_> = config.warnings().iter().map(|warning| warning.line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 5, 7]);
     assert_eq!(config.resolve("a", &local()), HostConfig::default());

@@ -1,7 +1,7 @@
 //! The conversation with a running wrapper: what is sent when, what is kept, and when it has taken too long.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,8 @@ struct Talk<'a> {
     host: &'a str,
     exec: &'a Exec,
     start: &'a Start,
+    /// As which process the script runs, as soon as that is known; others look at it when they give it up.
+    pid: &'a AtomicU32,
     input: Option<mpsc::UnboundedSender<Bytes>>,
     out: Head,
     err: Head,
@@ -74,11 +76,11 @@ pub(crate) async fn drive<R: Source, W: Sink>(
     host: &str,
     exec: &Exec,
     start: &Start,
-    source: &mut R,
-    sink: &W,
+    (source, sink): (&mut R, &W),
+    pid: &AtomicU32,
 ) -> Driven {
     let (sender, mut queue) = mpsc::unbounded_channel::<Bytes>();
-    let mut talk = Talk::new(host, exec, start, sender);
+    let mut talk = Talk::new(host, exec, start, pid, sender);
     let begin = Instant::now();
     // Milliseconds since the beginning at which something moved, in either direction.
     let moved = AtomicU64::new(0);
@@ -108,6 +110,10 @@ pub(crate) async fn drive<R: Source, W: Sink>(
                 if let Some(result) = talk.hear(event) {
                     break result;
                 }
+                // A script that never pauses does not let the clock below have its turn.
+                if Instant::now() >= end {
+                    break Err(ExecError::TooLong { host: host.to_owned(), after: exec.limits.total });
+                }
             }
             // What a broken way means is told by the events.
             _ = &mut uploading, if !uploaded => uploaded = true,
@@ -126,11 +132,18 @@ pub(crate) async fn drive<R: Source, W: Sink>(
 }
 
 impl<'a> Talk<'a> {
-    fn new(host: &'a str, exec: &'a Exec, start: &'a Start, input: mpsc::UnboundedSender<Bytes>) -> Self {
+    fn new(
+        host: &'a str,
+        exec: &'a Exec,
+        start: &'a Start,
+        pid: &'a AtomicU32,
+        input: mpsc::UnboundedSender<Bytes>,
+    ) -> Self {
         let mut talk = Self {
             host,
             exec,
             start,
+            pid,
             input: Some(input),
             out: Head::new(&start.mark),
             err: Head::new(&start.mark),
@@ -175,7 +188,9 @@ impl<'a> Talk<'a> {
                 None
             }
             Event::Closed => Some(self.close()),
-            Event::Lost(reason) => Some(Err(ExecError::ConnectionLost { host: self.host.to_owned(), reason })),
+            Event::Lost(reason) => {
+                Some(Err(ExecError::ConnectionLost { host: self.host.to_owned(), reason }))
+            }
         }
     }
 
@@ -189,16 +204,17 @@ impl<'a> Talk<'a> {
 
     fn out(&mut self, bytes: &[u8]) -> Result<(), ExecError> {
         if let Some(stdout) = &mut self.stdout {
-            return stdout.push(bytes).map_err(|_| self.too_much());
+            return stdout.push(bytes).map_err(|_over| self.too_much());
         }
         let mut word = self.out.push(bytes);
         while let Some(found) = word {
             match found {
-                Word::Start => {
+                Word::Start(pid) => {
+                    self.pid.store(pid.unwrap_or(0), Ordering::Relaxed);
                     let mut stdout = Collected::new(self.exec.max_output, self.exec.on_line.clone());
                     let pushed = stdout.push(&self.out.rest());
                     self.stdout = Some(stdout);
-                    return pushed.map_err(|_| self.too_much());
+                    return pushed.map_err(|_over| self.too_much());
                 }
                 Word::Other(word) => self.word(&word),
             }
@@ -242,7 +258,7 @@ impl<'a> Talk<'a> {
         }
         let mut word = self.err.push(bytes);
         while let Some(found) = word {
-            if found == Word::Start {
+            if let Word::Start(_) = found {
                 let mut stderr = Tail::new(self.exec.max_output);
                 stderr.push(&self.err.rest());
                 self.stderr = Some(stderr);
@@ -270,7 +286,9 @@ impl<'a> Talk<'a> {
         Err(match (self.fault.take(), &self.exec.r#become) {
             (Some(SudoFault::Other(_)), _) => ExecError::Sudo { host, fault: read },
             (Some(fault), _) => ExecError::Sudo { host, fault },
-            (None, Become::Sudo { .. }) if !matches!(read, SudoFault::Other(_)) => ExecError::Sudo { host, fault: read },
+            (None, Become::Sudo { .. }) if !matches!(read, SudoFault::Other(_)) => {
+                ExecError::Sudo { host, fault: read }
+            }
             _ => ExecError::NotStarted { host, status, said: format!("{said}{noise}").trim().to_owned() },
         })
     }

@@ -6,8 +6,8 @@ const KEPT: usize = 4096;
 /// A word of the wrapper.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// The script begins: what follows is its own.
-    Start,
+    /// The script begins, as this process where it says so: what follows is its own.
+    Start(Option<u32>),
     Other(String),
 }
 
@@ -47,7 +47,10 @@ impl Head {
         let word = String::from_utf8_lossy(after.get(..length).unwrap_or_default()).trim_end().to_owned();
         self.buffer.drain(at..begin + length + 1);
         self.seen = at;
-        Some(if word == "start" { Word::Start } else { Word::Other(word) })
+        Some(match word.strip_prefix("start") {
+            Some(pid) => Word::Start(pid.trim().parse().ok()),
+            None => Word::Other(word),
+        })
     }
 
     fn forget(&mut self) {
@@ -95,7 +98,7 @@ mod tests {
             while let Some(found) = word {
                 match found {
                     Word::Other(other) => words.push(other),
-                    Word::Start => {
+                    Word::Start(_) => {
                         rest = Some(head.rest());
                         break;
                     }
@@ -110,8 +113,12 @@ mod tests {
     fn words_are_found_in_noise_and_the_rest_is_left_whole() {
         assert_eq!(read(&[b"motd\ncc:start\nabc"]), (vec![], Some(b"abc".to_vec())));
         assert_eq!(read(&[b"no end of linecc:start\n\ncc:x\n"]), (vec![], Some(b"\ncc:x\n".to_vec())));
-        assert_eq!(read(&[b"cc:need\nnoise\ncc:good\ncc:start\r\n"]), (vec!["need".into(), "good".into()], Some(vec![])));
+        assert_eq!(
+            read(&[b"cc:need\nnoise\ncc:good\ncc:start\r\n"]),
+            (vec!["need".into(), "good".into()], Some(vec![]))
+        );
         assert_eq!(read(&[b"c", b"c:", b"sta", b"rt", b"\nX"]), (vec![], Some(b"X".to_vec())));
+        assert_eq!(Head::new("cc").push(b"cc:start 123\n"), Some(Word::Start(Some(123))));
         assert_eq!(read(&[b"ccc:start\n"]), (vec![], Some(vec![])));
         assert_eq!(read(&[b"cc start\n"]), (vec![], None));
     }
@@ -124,7 +131,7 @@ mod tests {
         }
         assert!(head.buffer.len() < 3 * KEPT);
         assert!(head.noise().ends_with("line 99999 cc [31m\n"));
-        assert_eq!(head.push(b"cc:start\n"), Some(Word::Start));
+        assert_eq!(head.push(b"cc:start\n"), Some(Word::Start(None)));
         let mut head = Head::new("cc");
         for _ in 0..1000 {
             head.push(b"cc:a word that never ends, which is no word of ours ");

@@ -14,9 +14,9 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 pub(crate) use drive::{Broken, Driven, Event, Sink, Source, drive};
-pub(crate) use sudo::SudoWay;
 pub use sudo::SudoFault;
-pub(crate) use wrapper::{Start, check, start};
+pub(crate) use sudo::SudoWay;
+pub(crate) use wrapper::{Start, check, start, stop};
 
 /// As whom a script runs.
 #[derive(Debug, Clone, Default)]
@@ -222,12 +222,15 @@ impl ExecError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::ConnectionLost { .. } => "run it again: what was done is found done".into(),
-            Self::NoSession { .. } => "look for MaxSessions in the server's sshd_config, and for its memory".into(),
+            Self::NoSession { .. } => {
+                "look for MaxSessions in the server's sshd_config, and for its memory".into()
+            }
             Self::Idle { .. } | Self::TooLong { .. } => {
                 "look at what hangs there: a mount, a lock of the package manager, the disk".into()
             }
             Self::NotStarted { .. } => {
-                "the user needs a shell that runs commands: not nologin, nor a start-up file that ends early".into()
+                "the user needs a shell that runs commands: not nologin, nor a start-up file that ends early"
+                    .into()
             }
             Self::Sudo { fault, .. } => fault.hint().into(),
             Self::TooMuchOutput { .. } | Self::Unsendable { .. } | Self::Spawn(_) => return None,

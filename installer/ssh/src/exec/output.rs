@@ -30,7 +30,9 @@ impl Output {
         let mut from = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let Some(sink) = &self.sink else { return Ok(()) };
-        while let Some(end) = self.bytes.get(from..).and_then(|new| new.iter().position(|byte| *byte == b'\n')) {
+        while let Some(end) =
+            self.bytes.get(from..).and_then(|new| new.iter().position(|byte| *byte == b'\n'))
+        {
             let line = self.bytes.get(self.line..from + end).unwrap_or_default();
             line.chunks(MAX_LINE).for_each(|piece| sink(piece));
             if line.is_empty() {
@@ -95,7 +97,8 @@ mod tests {
     fn lines(pieces: &[&str]) -> Vec<String> {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let to = Arc::clone(&heard);
-        let sink: LineSink = Arc::new(move |line| to.lock().unwrap().push(String::from_utf8_lossy(line).into_owned()));
+        let sink: LineSink =
+            Arc::new(move |line| to.lock().unwrap().push(String::from_utf8_lossy(line).into_owned()));
         let mut output = Output::new(1 << 20, Some(sink));
         for piece in pieces {
             output.push(piece.as_bytes()).unwrap();

@@ -31,6 +31,17 @@ pub(crate) struct Start {
     pub(crate) on_free: Vec<Bytes>,
 }
 
+/// The script that ends another one, which said that it is process `pid`, and all that this one started in its group.
+/// sshd gives signals on only to users other than root, and closing a session ends nobody who does not write. A number
+/// that now belongs to somebody else is left alone: what we started shows its mark.
+pub(crate) fn stop(mark: &str, pid: u32) -> String {
+    format!(
+        "ours() {{ grep -qs {mark} /proc/{pid}/cmdline /proc/{pid}/environ; }}\n\
+         end() {{ ours && {{ kill -$1 -{pid} 2>/dev/null || kill -$1 {pid}; }}; }}\n\
+         end TERM\nfor i in 1 2 3 4 5; do ours || exit 0; sleep 1; done\nend KILL"
+    )
+}
+
 /// What cannot be sent is refused before anything runs.
 pub(crate) fn check(exec: &Exec) -> Result<(), ExecError> {
     if exec.script.contains('\0') {
@@ -79,7 +90,9 @@ pub(crate) fn start(exec: &Exec, way: SudoWay, mark: &str) -> Start {
             ask(mark)
         }
     };
-    let sudo = format!("command -v sudo >/dev/null 2>&1 || {{ echo {mark}:missing; exit 127; }}; export LC_ALL=C; {outer}");
+    let sudo = format!(
+        "command -v sudo >/dev/null 2>&1 || {{ echo {mark}:missing; exit 127; }}; export LC_ALL=C; {outer}"
+    );
     start.command = format!("exec /bin/sh -c '{sudo}' sh '{inner}'");
     start
 }
@@ -91,7 +104,7 @@ fn inner(mark: &str, length: usize) -> String {
         "while IFS= read -r _l; do [ \"$_l\" = {mark}:sync ] && break; done; \
          _s=$(dd bs={length} count=1 iflag=fullblock 2>/dev/null || dd bs=1 count={length} 2>/dev/null); \
          case \"$_s\" in *\"#{mark}\") ;; *) exit 125;; esac; \
-         export LC_ALL=C; echo {mark}:start; echo {mark}:start >&2; eval \"$_s\""
+         export LC_ALL=C _clusterctl={mark}; echo {mark}:start $$; echo {mark}:start >&2; eval \"$_s\""
     )
 }
 

@@ -62,7 +62,9 @@ pub fn learn(path: &Path, entries: &[Entry]) -> Result<(), FileError> {
     let mut options = OpenOptions::new();
     let opened = options.read(true).append(true).create(true).mode(0o600).open(path);
     let mut file = opened.map_err(failed("open the known hosts for adding to them"))?;
-    flock(&file, FlockOperation::LockExclusive).map_err(io::Error::from).map_err(failed("lock the known hosts"))?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(io::Error::from)
+        .map_err(failed("lock the known hosts"))?;
 
     let text = read(&mut file).map_err(failed("read the known hosts"))?;
     let mut known = KnownHosts::parse(path, &text);
@@ -80,7 +82,9 @@ pub fn learn(path: &Path, entries: &[Entry]) -> Result<(), FileError> {
     if added.len() == before {
         return Ok(());
     }
-    file.write_all(added.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("add to the known hosts"))?;
+    file.write_all(added.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(failed("add to the known hosts"))?;
     // A file that was just made is there for good when its directory knows of it; not all file systems can say so.
     if let Some(directory) = fs::canonicalize(path).ok().as_deref().and_then(Path::parent) {
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
@@ -92,7 +96,10 @@ fn read(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_BYTES {
-        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("it is larger than {} MiB", MAX_BYTES >> 20),
+        ));
     }
     // Comments may be in any encoding; names and keys are ASCII, so nothing that counts is changed.
     Ok(String::from_utf8_lossy(&bytes).into_owned())

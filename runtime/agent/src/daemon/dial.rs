@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use api::link::{MAX_MESSAGE_BYTES, wire};
-use tokio::sync::{mpsc, oneshot};
 use hyper_util::rt::TokioIo;
 use tls::Dialler;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Uri};

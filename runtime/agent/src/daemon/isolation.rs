@@ -119,7 +119,10 @@ impl Means {
             tracing::warn!("the control group {path} is left: something runs in it");
         }
         // Other agents may use these; and what systemd made it removes.
-        paths.take_while(|path| !is_systemd(path)).filter_map(named).for_each(|group| group.remove_if_unused());
+        paths
+            .take_while(|path| !is_systemd(path))
+            .filter_map(named)
+            .for_each(|group| group.remove_if_unused());
     }
 
     /// Without what cannot be enforced here.

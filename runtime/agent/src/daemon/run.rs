@@ -84,7 +84,7 @@ where
         hostname: options.hostname.clone(),
         address: options.address,
         port: endpoint.port(),
-        resources: detect::resources(facts, &options.resources),
+        resources: detect::of_role(&detect::resources(facts, &options.resources), &options.role),
         attributes: options.attributes.to_string(),
         region: options.region.clone(),
         zone: options.zone.clone(),
@@ -165,7 +165,9 @@ fn endpoints(masters: &[String], secure: bool) -> Result<Vec<Endpoint>, DaemonEr
     }
     let scheme = if secure { "https" } else { "http" };
     let endpoint = |master: &String| {
-        if !master.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://")) && master.contains("://") {
+        let right = master.strip_prefix(scheme).is_some_and(|rest| rest.starts_with("://"));
+        // Without a scheme, what is wrong is told below.
+        if !right && (secure || master.contains("://")) {
             return Err(DaemonError::Scheme { master: master.clone(), scheme });
         }
         dial::endpoint(master).map_err(|source| DaemonError::Master { master: master.clone(), source })

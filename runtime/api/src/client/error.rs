@@ -40,6 +40,12 @@ pub enum ClientError {
         /// Why it is none.
         reason: String,
     },
+    /// A token would go over a network in the clear.
+    #[error("a token is not sent to {master}, where everybody on the way can read it")]
+    Clear {
+        /// The master's URL.
+        master: String,
+    },
     /// No HTTP client could be made at all.
     #[error("cannot set up HTTP: {reason}")]
     Setup {

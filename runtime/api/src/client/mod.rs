@@ -5,6 +5,7 @@
 //! the next master when the first did not even take the connection, and never twice. The process installs a TLS
 //! crypto provider before it makes a client.
 
+mod access;
 mod error;
 mod events;
 mod files;
@@ -18,8 +19,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
+use tls::Dialler;
 
+pub use access::NewToken;
 pub use error::{ClientError, Mistake, Refusal};
 pub use events::{EventStream, ServerEvent};
 pub use files::FileData;
@@ -46,6 +50,16 @@ pub struct Client {
     /// The master that answered last; tried first.
     preferred: AtomicUsize,
     timeout: Duration,
+    token: Option<SecretString>,
+}
+
+/// Whom a client believes, and what it shows of itself.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// The way to masters that have certificates; without it, those are believed that the system believes.
+    pub dialler: Option<Dialler>,
+    /// A token of a user. It is not sent in the clear, but to this machine.
+    pub token: Option<SecretString>,
 }
 
 /// A request before it is known which master gets it.
@@ -93,8 +107,11 @@ impl<'a> Call<'a> {
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        let request =
+        let mut request =
             client.http.request(self.method.clone(), url).header(reqwest::header::ACCEPT, self.accept);
+        if let Some(token) = &client.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
         match self.body {
             Some(body) => request.json(body),
             None => request,
@@ -108,11 +125,25 @@ impl<'a> Call<'a> {
 }
 
 impl Client {
-    /// A client of the masters at these URLs; a call may take up to `timeout`, repetitions included.
+    /// A client of the masters at these URLs, which shows nothing of itself; a call may take up to `timeout`, repetitions
+    /// included.
     ///
     /// # Errors
     /// When there is no URL, or TLS cannot be set up.
     pub fn new(masters: Vec<MasterUrl>, timeout: Duration) -> Result<Self, ClientError> {
+        Self::with(masters, timeout, Credentials::default())
+    }
+
+    /// A client of the masters at these URLs with credentials.
+    ///
+    /// # Errors
+    /// When there is no URL, TLS cannot be set up, or a token would go over a network in the clear.
+    pub fn with(
+        masters: Vec<MasterUrl>,
+        timeout: Duration,
+        credentials: Credentials,
+    ) -> Result<Self, ClientError> {
+        let Credentials { dialler, token } = credentials;
         if masters.is_empty() {
             return Err(ClientError::BadUrl { text: String::new(), reason: "no master is named".to_owned() });
         }
@@ -121,7 +152,13 @@ impl Client {
             .connect_timeout(CONNECT.min(timeout))
             .read_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
-        if masters.iter().all(MasterUrl::is_plain) {
+        let clear = masters.iter().find(|master| master.is_plain() && !master.is_loopback());
+        if let (Some(master), Some(_)) = (clear, &token) {
+            return Err(ClientError::Clear { master: master.to_string() });
+        }
+        if let Some(dialler) = dialler {
+            builder = builder.tls_backend_preconfigured(dialler.config());
+        } else if masters.iter().all(MasterUrl::is_plain) {
             // The system's certificates take time to read, and a small container has none.
             builder = builder.tls_certs_only([]);
         }
@@ -129,7 +166,7 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| ClientError::Setup { reason: reasons(&error) })?;
-        Ok(Self { http, masters, preferred: AtomicUsize::new(0), timeout })
+        Ok(Self { http, masters, preferred: AtomicUsize::new(0), timeout, token })
     }
 
     /// The masters that this client speaks to.

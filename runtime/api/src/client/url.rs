@@ -23,6 +23,13 @@ impl MasterUrl {
         url
     }
 
+    /// Its host and port.
+    #[must_use]
+    pub fn host_and_port(&self) -> (&str, u16) {
+        let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        (host, self.0.port_or_known_default().unwrap_or(443))
+    }
+
     /// Whether it is on this machine.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -30,7 +37,8 @@ impl MasterUrl {
     }
 
     /// Whether it is spoken to in the clear.
-    pub(super) fn is_plain(&self) -> bool {
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
         self.0.scheme() == "http"
     }
 }

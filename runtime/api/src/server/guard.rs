@@ -172,14 +172,16 @@ mod tests {
     #[test]
     fn a_door_with_login_answers_by_any_name_and_no_web_page() {
         let status = |headers: &[(&'static str, &str)]| {
-            let map = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            let map =
+                headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
             check_secure(&Uri::from_static("/v2/apps"), &map.collect())
                 .map_or_else(|refusal| refusal.status.as_u16(), |()| 200)
         };
         let host = ("host", "m1.example.org:5050");
         assert_eq!(status(&[host]), 200);
         assert_eq!(status(&[host, ("origin", "https://m1.example.org:5050")]), 200);
-        for origin in ["http://m1.example.org:5050", "https://m1.example.org", "https://evil.example", "null"] {
+        for origin in ["http://m1.example.org:5050", "https://m1.example.org", "https://evil.example", "null"]
+        {
             assert_eq!(status(&[host, ("origin", origin)]), 403, "{origin}");
         }
         assert_eq!(status(&[("origin", "https://")]), 403);

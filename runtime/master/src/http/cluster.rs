@@ -1,5 +1,7 @@
 //! Our own overview of the cluster.
 
+use std::time::SystemTime;
+
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -29,7 +31,10 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
         "epoch": master.epoch(),
         "id": master.id(),
         "leader": options.address,
-        "masters": [{ "id": master.id(), "address": options.address, "leader": true }],
+        "masters": [{
+            "id": master.id(), "address": options.address, "leader": true,
+            "certificate_days": options.certificate.as_ref().map(|tls| tls.days_left(SystemTime::now())),
+        }],
         "coordinators": [],
         "agents": agents.collect::<Vec<_>>(),
         "resources": {

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Agents, Master};
 use super::run::Post;
+use super::{Agents, Master};
 use crate::core::{AgentFacts, FromAgent, Input, Registration, Report, ToAgent};
 
 type Out = mpsc::Sender<Result<wire::MasterMessage, Status>>;
@@ -137,16 +137,19 @@ fn admit(agents: &Agents, peer: Option<&Identity>, name: &str) -> Result<Admissi
         Some(peer) if peer.role() != PeerRole::Agent => {
             refuse(format!("the certificate {peer} is no agent's"), true)
         }
-        Some(peer) if peer.name() != name => {
-            refuse(format!("the certificate is for agent {:?}, and the registration for {name:?}", peer.name()), true)
-        }
+        Some(peer) if peer.name() != name => refuse(
+            format!("the certificate is for agent {:?}, and the registration for {name:?}", peer.name()),
+            true,
+        ),
         // An admission may come at any time.
         Some(_) => admissions.admission(name).map_or_else(|| refuse(not_admitted(name), false), Ok),
     }
 }
 
 fn not_admitted(name: &str) -> String {
-    format!("agent {name:?} is not admitted to this cluster; an administrator's `clusterctl install` admits it")
+    format!(
+        "agent {name:?} is not admitted to this cluster; an administrator's `clusterctl install` admits it"
+    )
 }
 
 impl From<LinkError> for Refusal {

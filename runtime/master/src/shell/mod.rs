@@ -15,6 +15,7 @@ use std::time::Duration;
 use api::Moment;
 use api::marathon::{Timestamp, Uuid};
 use store::{Batch, Condition, Leadership, Snapshot, Store};
+use tls::Tls;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub struct Options {
     pub http: reqwest::Client,
     /// Who may be an agent.
     pub agents: Agents,
+    /// Its certificate, of which is told when it ends.
+    pub certificate: Option<Tls>,
     /// What the decisions depend on.
     pub config: Config,
     /// An agent that dialled must register within.
@@ -66,6 +69,7 @@ impl Options {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http,
             agents: Agents::Anybody,
+            certificate: None,
             config: Config::default(),
             register_within: Duration::from_secs(10),
             cycle_gap: Duration::from_millis(10),

@@ -12,12 +12,10 @@ struct Script(std::vec::IntoIter<Event>);
 
 impl Source for Script {
     async fn next(&mut self) -> Event {
+        // So that what an event leads to is sent before the next one. Giving up here loses nothing.
+        tokio::task::yield_now().await;
         match self.0.next() {
-            Some(event) => {
-                // So that what an event leads to is sent before the next one.
-                tokio::task::yield_now().await;
-                event
-            }
+            Some(event) => event,
             None => std::future::pending().await,
         }
     }
@@ -48,7 +46,7 @@ fn err(text: &str) -> Event {
 
 async fn run(exec: &Exec, way: SudoWay, events: Vec<Event>) -> (Driven, String) {
     let (start, sink) = (start(exec, way, MARK), Sent::default());
-    let driven = drive("h", exec, &start, &mut Script(events.into_iter()), &sink).await;
+    let driven = drive("h", exec, &start, (&mut Script(events.into_iter()), &sink), &AtomicU32::new(0)).await;
     let sent = String::from_utf8(sink.0.into_inner().unwrap()).unwrap();
     (driven, sent)
 }
@@ -97,7 +95,9 @@ async fn a_status_that_is_missing_or_said_twice_is_no_success() {
 
 #[tokio::test]
 async fn a_status_without_a_beginning_is_an_error_with_what_was_said_instead() {
-    let error = plain(vec![out("This account is not available.\n"), Event::Exit(0), Event::Closed]).await.unwrap_err();
+    let error = plain(vec![out("This account is not available.\n"), Event::Exit(0), Event::Closed])
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "h did not start the script (exit status 0); the login shell said: This account is not available."
@@ -106,7 +106,8 @@ async fn a_status_without_a_beginning_is_an_error_with_what_was_said_instead() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_no_end() {
-    let error = plain(vec![out("cc:start\n"), Event::Exit(0), Event::Lost("reset".into())]).await.unwrap_err();
+    let error =
+        plain(vec![out("cc:start\n"), Event::Exit(0), Event::Lost("reset".into())]).await.unwrap_err();
     assert!(matches!(error, ExecError::ConnectionLost { .. }));
 }
 
@@ -136,7 +137,7 @@ async fn silence_and_slowness_have_limits_of_their_own() {
     }
     // The wait begins anew when it was given up, so the limit of the whole is what ends it.
     let begun = start(&exec, SudoWay::None, MARK);
-    let driven = drive("h", &exec, &begun, &mut Ticking, &Sent::default()).await;
+    let driven = drive("h", &exec, &begun, (&mut Ticking, &Sent::default()), &AtomicU32::new(0)).await;
     assert!(matches!(driven.result, Err(ExecError::TooLong { after, .. }) if after == limits.total));
 }
 
