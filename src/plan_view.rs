@@ -118,11 +118,12 @@ pub(crate) fn findings_view(findings: &[Finding]) -> String {
         text += &labelled(label.0, label.1, &format!("{who}: {}: {}", finding.check, finding.what));
         text += &format!("\n  {}\n", labelled(style::ACTION, "hint:", &finding.remedy));
     }
-    text + &tally(groups.iter().map(|(finding, _)| finding.level))
+    let levels: Vec<Level> = groups.iter().map(|(finding, _)| finding.level).collect();
+    text + &tally(&levels)
 }
 
-fn tally(levels: impl Iterator<Item = Level> + Clone) -> String {
-    let number = |level| levels.clone().filter(|each| *each == level).count() as u64;
+fn tally(levels: &[Level]) -> String {
+    let number = |level| levels.iter().filter(|each| **each == level).count() as u64;
     match (number(Level::Error), number(Level::Warning)) {
         (0, 0) => String::new(),
         (errors, 0) => count(errors, "error") + "\n",

@@ -180,8 +180,20 @@ hosts:
 
     #[test]
     fn hosts_are_shown_with_ranges_expanded() {
-        assert_snapshot!(strip_str(&hosts(&inventory(), false).render()), @r"");
-        assert_snapshot!(strip_str(&hosts(&inventory(), true).render()), @r"");
+        assert_snapshot!(strip_str(&hosts(&inventory(), false).render()), @r"
+        HOST  ADDRESS           ROLES         LOGIN           BECOME
+        m1    192.0.2.11        master        root:2222       none
+        a1    192.0.2.21        agent         admin           sudo
+        a2    192.0.2.22        agent         admin           sudo
+        edge  edge.example.org  public_agent  (this machine)  sudo
+        ");
+        assert_snapshot!(strip_str(&hosts(&inventory(), true).render()), @r"
+        HOST  ADDRESS           ROLES         LOGIN           BECOME  PRIVATE   JUMP                 ATTRIBUTES  RESOURCES         LINE
+        m1    192.0.2.11        master        root:2222       none    10.0.0.1  bastion.example.org  -           -                 5
+        a1    192.0.2.21        agent         admin           sudo    -         bastion.example.org  rack:r1     cpus:8;mem:15000  6
+        a2    192.0.2.22        agent         admin           sudo    -         bastion.example.org  rack:r1     cpus:8;mem:15000  6
+        edge  edge.example.org  public_agent  (this machine)  sudo    -         bastion.example.org  -           -                 7
+        ");
     }
 
     #[test]

@@ -49,7 +49,40 @@ fn a_plan_shows_each_host_by_phase_with_what_differs_in_files() {
         start(),
     ];
     let plan = [("a1", first), ("m1", vec![]), ("a2", vec![start()]), ("a3", vec![start()]), ("m2", vec![])];
-    assert_snapshot!(shown(&plan), @r"");
+    assert_snapshot!(shown(&plan), @r"
+    a1
+      distribute
+        user clusterctl: make this user
+        /opt/clusterctl/x/clusterctl: new file (0644 root:root, 20.0 MiB)
+          (SHA-256 1310ca2c…)
+        /etc/clusterctl/pki/agent.pem: changed (0644 root:root, 20.0 MiB)
+          (not shown)
+        /etc/clusterctl/agent.yaml: changed (0644 root:root, 17 B)
+          @@ -1,2 +1,2 @@
+           name: a1
+          -port: 1
+          +port: 2
+        /etc/clusterctl/new.yaml: new file (0644 root:root, 13 B)
+          @@ -0,0 +1,2 @@
+          +a: 1
+          +b: \u{1b}[2J
+        /etc/clusterctl/unread.yaml: changed (0644 root:root, 5 B)
+          (what it holds now is not known)
+          @@ -0,0 +1,1 @@
+          +a: 1
+        /etc/clusterctl/empty: new file (0644 root:root, 0 B)
+          (it is empty)
+        /etc/clusterctl/end: changed (0644 root:root, 2 B)
+          (only line ends differ)
+      agents
+        clusterctl-agent.service: enable and start
+
+    a2, a3  (the same on each)
+      agents
+        clusterctl-agent.service: enable and start
+
+    3 to change, 2 as they are (m1, m2)
+    ");
 }
 
 #[test]
@@ -85,6 +118,14 @@ fn findings_are_said_once_with_errors_first_and_what_to_do() {
     let glibc = |host| finding(host, Level::Error, "glibc", "it has glibc 2.27", "use a later release");
     let clock = finding("a1", Level::Error, "clock", "it is 40.0 s ahead", "`timedatectl set-ntp true`");
     let all = [memory("a1"), clock, memory("a2"), glibc("a2"), glibc("a3"), memory("a4")];
-    assert_snapshot!(strip_str(&findings_view(&all)), @r"");
+    assert_snapshot!(strip_str(&findings_view(&all)), @r"
+    error: a1: clock: it is 40.0 s ahead
+      hint: `timedatectl set-ntp true`
+    error: 2 hosts (a2, a3): glibc: it has glibc 2.27
+      hint: use a later release
+    warning: 3 hosts (a1, a2, a4): memory: it has only 200 MiB
+      hint: give it 512 MiB or more
+    2 errors, 1 warning
+    ");
     assert_eq!(findings_view(&[]), "");
 }

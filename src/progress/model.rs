@@ -127,7 +127,7 @@ impl Model {
             }
             Event::Waiting { what } => self.waiting = Some((what.clone(), now)),
             Event::HostEnded { host, outcome: Outcome::Failed { phase, .. } } => {
-                self.fail(host, Some(*phase))
+                self.fail(host, Some(*phase));
             }
             Event::HostEnded { host, outcome: Outcome::Unreachable { .. } } => self.fail(host, None),
             Event::HostEnded { host, .. } => self.forget(host),
@@ -180,8 +180,9 @@ impl Model {
         let rows = self.rows(now);
         let shown = rows.get(..SHOWN.min(rows.len())).unwrap_or_default();
         let names = shown.iter().map(|row| text::visible(row.host).width()).max().unwrap_or(0).min(NAME);
+        let any_slow = shown.iter().any(Row::is_slow);
         let phases = self.phases.iter().map(|stage| stage.line(now));
-        let hosts = shown.iter().map(|row| row.line(names));
+        let hosts = shown.iter().map(|row| row.line(names, any_slow));
         let mut lines: Vec<Line> = phases.chain(hosts).collect();
         if rows.len() > shown.len() {
             let mut line = Line::default();
@@ -237,12 +238,12 @@ impl Stage {
 
 impl Row<'_> {
     /// What matters most stands first, since the end may be cut off.
-    fn line(&self, names: usize) -> Line {
+    fn line(&self, names: usize, any_slow: bool) -> Line {
         let mut line = Line::default();
         line.plain(&format!("  {}  ", column(self.host, names)));
         line.push(&format!("{:>6}", clock(self.took)), style::CAUSE);
-        if self.is_slow() {
-            line.push("  SLOW", WARN);
+        if any_slow {
+            line.push(if self.is_slow() { "  SLOW" } else { "      " }, WARN);
         }
         if let Some(upload) = self.upload {
             line.push(&format!("  {}", upload.bar()), GOOD);

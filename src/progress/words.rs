@@ -52,8 +52,11 @@ impl Teller {
             }
             Event::PhaseEnded { phase, failed, millis } => {
                 let took = spoken(Duration::from_millis(*millis));
-                let failed = if *failed > 0 { format!(", {failed} failed") } else { String::new() };
-                Some((Weight::Change, format!("{phase}: done after {took}{failed}")))
+                let words = match failed {
+                    0 => format!("{phase}: done after {took}"),
+                    failed => format!("{phase}: ended after {took}, {failed} failed"),
+                };
+                Some((Weight::Change, words))
             }
             Event::StepStarted { host, step, of, .. } => {
                 self.steps.insert(host.clone(), (*step, *of));

@@ -59,15 +59,36 @@ fn phases_and_busy_hosts_are_shown_with_what_they_are_at() {
         (4, started("a3", 1, 1, "reload")),
         (5, done("a3")),
     ]);
-    assert_snapshot!(shown(&model, 9, 79), @r"");
-    assert_snapshot!(shown(&model, 9, 40), @r"");
+    assert_snapshot!(shown(&model, 9, 79), @r"
+    connect     3/4  1 failed  0s
+    distribute  1/3  8s
+      a1      8s  SLOW  3/12 /opt/clusterctl: new file
+      a2      7s        [#######---------] 9.0 MiB of 20.0 MiB
+    ");
+    assert_snapshot!(shown(&model, 9, 40), @r"
+    connect     3/4  1 failed  0s
+    distribute  1/3  8s
+      a1      8s  SLOW  3/12 /opt/clusterct…
+      a2      7s        [#######---------] …
+    ");
 }
 
 #[test]
 fn at_most_eight_busy_hosts_are_shown_the_longest_first() {
     let mut events = vec![begun(20)];
     events.extend((1..=11).map(|n| (20 - n, started(&format!("a{n}"), 1, 2, "reload"))));
-    assert_snapshot!(shown(&model(&events), 20, 79), @r"");
+    assert_snapshot!(shown(&model(&events), 20, 79), @r"
+    distribute  0/20  20s
+      a11     11s  SLOW  1/2 reload
+      a10     10s  SLOW  1/2 reload
+      a9       9s  SLOW  1/2 reload
+      a8       8s  SLOW  1/2 reload
+      a7       7s  SLOW  1/2 reload
+      a6       6s  SLOW  1/2 reload
+      a5       5s        1/2 reload
+      a4       4s        1/2 reload
+      and 3 more
+    ");
 }
 
 #[test]

@@ -74,7 +74,25 @@ fn run() -> Vec<Event> {
 
 #[test]
 fn changes_of_phases_and_hosts_are_said_once() {
-    assert_snapshot!(told(&run(), Weight::Change), @r"");
+    assert_snapshot!(told(&run(), Weight::Change), @r"
+    install: cluster demo, 4 hosts
+    distribute: 4 hosts
+    a1: distribute: 2 steps done
+    note: a2: sudo asks twice
+    failed: a2: distribute: /opt: it failed on the host (exit status 1)
+        | 2
+        | 3
+        | 4
+        | 5
+        | \u{1b}[2Jno space
+      hint: free some
+    failed: a3: unreachable: port 22 refuses connections
+    distribute: ended after 12 s, 2 failed
+    waiting for a leader
+    a1: changed, 2 steps
+    a4: ok
+    ended after 13.2 s: 1 ok, 1 changed
+    ");
 }
 
 #[test]
@@ -82,10 +100,23 @@ fn details_are_the_steps() {
     let all = told(&run(), Weight::Detail);
     let most = told(&run(), Weight::Change);
     let more: Vec<&str> = all.lines().filter(|line| !most.contains(line)).collect();
-    assert_snapshot!(more.join("\n"), @r"");
+    assert_snapshot!(more.join("\n"), @r"
+    a1: distribute 1/2: /etc/1: new file: changed after 1.5 s
+    a4: distribute 1/2: /etc/1: new file: ok after 1.5 s
+    a4: distribute 2/2: /etc/2: new file: ok after 1.5 s
+    ");
 }
 
 #[test]
 fn a_quiet_reader_hears_failures_alone() {
-    assert_snapshot!(told(&run(), Weight::Failure), @r"");
+    assert_snapshot!(told(&run(), Weight::Failure), @r"
+    failed: a2: distribute: /opt: it failed on the host (exit status 1)
+        | 2
+        | 3
+        | 4
+        | 5
+        | \u{1b}[2Jno space
+      hint: free some
+    failed: a3: unreachable: port 22 refuses connections
+    ");
 }

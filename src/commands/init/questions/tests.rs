@@ -58,7 +58,16 @@ fn what_is_likely_comes_from_where_the_command_runs() {
 fn every_question_has_a_likely_answer_or_says_what_is_wrong() {
     let mut ada = somebody(&["", "", "", "", "192.0.2.11 192.0.2.12", "192.0.2.11", "", ""]);
     let answers = ask(&InitArgs::default(), &likely(), &mut ada).unwrap();
-    assert_snapshot!(ada.heard.join("\n"), @r"");
+    assert_snapshot!(ada.heard.join("\n"), @r"
+    Name of the cluster [prod]
+    Log in to its machines as [ada]
+    File of your private key, or `agent` for those of the SSH agent [~/.ssh/id_ecdsa]
+    Masters: the address of one machine, or of three or five that bear the loss of some []
+      no: a cluster needs a master; write the address of one, or of three
+      no: 2 masters bear the loss of no more hosts than 1; write an odd number
+    Agents, which run tasks: addresses with blanks between them, or ranges like 192.0.2.[21:40] [192.0.2.11]
+    User of tasks that name none [nobody]
+    ");
     let inventory = answers.check().unwrap();
     assert_eq!((inventory.hosts.len(), inventory.hosts[0].roles.len()), (1, 2));
     assert_eq!(answers.identity_file.as_deref(), Some("~/.ssh/id_ecdsa"));
@@ -91,6 +100,11 @@ fn mistakes_in_flags_are_told_at_once() {
         ..InitArgs::default()
     };
     let error = check_flags(&args).unwrap_err();
-    assert_snapshot!(strip_str(&error.styled()), @r"");
+    assert_snapshot!(strip_str(&error.styled()), @r"
+    error: 3 mistakes; nothing was written
+      caused by: --name: `a b` is no name of a cluster; write at most 63 letters, digits, `-`, `_` and `.`, a letter or digit first
+      caused by: --master: 2 masters bear the loss of no more hosts than 1; write an odd number
+      caused by: --agent: `192.0.2.300` is no IPv4 address; write four numbers from 0 to 255, like `192.0.2.11`
+    ");
     assert_eq!(check_flags(&InitArgs::default()), Ok(()));
 }
