@@ -115,7 +115,7 @@ except Exception:
     let at = master.address();
     assert_eq!(ask(format!("https://{at}:5050/v2/apps")).await, "401");
     assert_eq!(ask(format!("https://{at}:5050/ping")).await, "200");
-    assert_eq!(ask(format!("http://{at}:5050/ping")).await, "nothing", "plain HTTP is not spoken");
+    assert_eq!(ask(format!("http://{at}:5050/ping")).await, "400", "plain HTTP is told to use TLS");
     let keys = master.run("stat -c '%a %U:%G' /etc/clusterctl/pki/master.pem").await.unwrap();
     assert_eq!(keys, "640 root:clusterctl\n");
     let inputs = master

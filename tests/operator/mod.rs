@@ -100,14 +100,14 @@ impl std::fmt::Display for Ran {
 }
 
 /// Every file of a host with its kind, mode and owner, and with its content where a package does not own it, but for what a running system writes by itself: logs, caches,
-/// timers' stamps and what is in memory.
+/// timers' stamps, what is in memory, and what stands in the copies that useradd makes of the files it changes (/etc/passwd-).
 pub(crate) async fn everything_on(host: &Host) -> String {
     const LIST: &str = r"
         leave='-path /proc -o -path /sys -o -path /run -o -path /tmp -o -path /dev -o -path /var/log -o -path /var/tmp
             -o -path /var/cache -o -path /var/lib/systemd -o -path /home/*/.cache'
         set -f
         find / -xdev \( $leave \) -prune -o -printf '%y %#m %u:%g %p %l\n' | sort
-        find /etc /home /opt /root /srv /usr/local /var -xdev \( $leave \) -prune -o -type f -exec sha256sum {} + | sort -k 2
+        find /etc /home /opt /root /srv /usr/local /var -xdev \( $leave \) -prune -o -type f ! -path '/etc/*-' -exec sha256sum {} + | sort -k 2
     ";
     host.run(LIST).await.unwrap()
 }
