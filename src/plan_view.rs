@@ -12,9 +12,18 @@ use crate::text::{count, visible};
 /// So many names of hosts stand in one line.
 const NAMES: usize = 12;
 
+/// How much of files is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// All that they will hold.
+    Whole,
+    /// What changes in those that are there; of new ones the names.
+    Changes,
+}
+
 /// What would be done on each host, by phase, with the difference in each file; then how many hosts change. Hosts with the
 /// very same steps are shown once.
-pub(crate) fn plan_view(plan: &[(String, Vec<Step>)]) -> String {
+pub(crate) fn plan_view(plan: &[(String, Vec<Step>)], detail: Detail) -> String {
     let mut groups: Vec<(Vec<&str>, &[Step])> = Vec::new();
     for (host, steps) in plan.iter().filter(|(_, steps)| !steps.is_empty()) {
         match groups.iter_mut().find(|(_, others)| *others == steps.as_slice()) {
@@ -27,7 +36,7 @@ pub(crate) fn plan_view(plan: &[(String, Vec<Step>)]) -> String {
         let heading = style::HEADING;
         let same = if hosts.len() > 1 { "  (the same on each)" } else { "" };
         text += &format!("{heading}{}{heading:#}{same}\n", names(hosts));
-        text += &of_host(steps);
+        text += &of_host(steps, detail);
         text.push('\n');
     }
     let unchanged: Vec<&str> =
@@ -49,7 +58,7 @@ fn names(hosts: &[&str]) -> String {
     shown.join(", ") + &more
 }
 
-fn of_host(steps: &[Step]) -> String {
+fn of_host(steps: &[Step], detail: Detail) -> String {
     let mut text = String::new();
     let mut phase: Option<Phase> = None;
     for step in steps {
@@ -57,7 +66,9 @@ fn of_host(steps: &[Step]) -> String {
             text += &format!("  {}\n", step.phase);
         }
         text += &format!("    {}: {}\n", visible(&step.what), visible(&step.deed.words()));
-        if let Deed::Write(write) = &step.deed {
+        if let Deed::Write(write) = &step.deed
+            && (detail == Detail::Whole || !write.new)
+        {
             text += &content(write);
         }
     }

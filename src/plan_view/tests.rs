@@ -22,7 +22,7 @@ fn file(path: &str, before: Option<&str>, after: Option<&str>, sum: Option<Sum>,
 
 fn shown(plan: &[(&str, Vec<Step>)]) -> String {
     let plan: Vec<_> = plan.iter().map(|(host, steps)| ((*host).to_owned(), steps.clone())).collect();
-    strip_str(&plan_view(&plan)).to_string()
+    strip_str(&plan_view(&plan, Detail::Whole)).to_string()
 }
 
 fn start() -> Step {
@@ -93,7 +93,7 @@ fn hosts_are_one_only_when_all_their_steps_are_equal() {
     assert!(text.contains("\na2\n") && text.ends_with("\n3 to change\n"), "{text}");
     let many: Vec<(String, Vec<Step>)> = (1..=15).map(|n| (format!("a{n}"), vec![start()])).collect();
     assert!(
-        strip_str(&plan_view(&many))
+        strip_str(&plan_view(&many, Detail::Whole))
             .to_string()
             .starts_with("a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12 and 3 more  (the same")
     );

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::Compression;
@@ -25,8 +25,8 @@ pub struct Blob {
     source: PathBuf,
     size: u64,
     sum: Sum,
-    /// Made when the first host needs it.
-    packed: OnceLock<Bytes>,
+    /// Made when the first host needs it, while the others wait for it.
+    packed: Mutex<Option<Bytes>>,
 }
 
 impl fmt::Debug for Blob {
@@ -54,7 +54,7 @@ impl Blob {
             hasher.update(seen);
             size += seen.len() as u64;
         }
-        Ok(Self { source: source.to_owned(), size, sum: Sum::finish(hasher), packed: OnceLock::new() })
+        Ok(Self { source: source.to_owned(), size, sum: Sum::finish(hasher), packed: Mutex::default() })
     }
 
     /// Where it was read.
@@ -80,12 +80,11 @@ impl Blob {
     /// # Errors
     /// When the file cannot be read again, or is not the same any more.
     pub fn packed(&self) -> io::Result<Bytes> {
-        if let Some(packed) = self.packed.get() {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(packed) = &*packed {
             return Ok(packed.clone());
         }
-        let packed = self.pack()?;
-        // Another thread may have been quicker, with the same bytes.
-        Ok(self.packed.get_or_init(|| packed).clone())
+        Ok(packed.insert(self.pack()?).clone())
     }
 
     fn pack(&self) -> io::Result<Bytes> {

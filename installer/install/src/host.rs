@@ -124,6 +124,14 @@ impl Host {
     pub async fn take(&self, work: &Work<'_>) -> Result<(), Stopped> {
         let stopped = |what: &str, failure| Stopped { what: what.to_owned(), failure };
         let sending = "what is sent to the host";
+        (work.listener)(Event::StepStarted {
+            host: self.name.clone(),
+            phase: work.phase,
+            what: "making ready what is sent".to_owned(),
+            step: 0,
+            of: work.steps.len(),
+            expected: 10,
+        });
         let made = {
             let (places, desired) = (work.places.clone(), work.desired.clone());
             let (steps, facts) = (work.steps.to_vec(), work.facts.clone());

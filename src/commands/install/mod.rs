@@ -25,7 +25,7 @@ use crate::confirm::confirm;
 use crate::error::CliError;
 use crate::event::Event;
 use crate::exit::Exit;
-use crate::plan_view::{findings_view, plan_view};
+use crate::plan_view::{Detail, findings_view, plan_view};
 use crate::printer::Printer;
 
 /// Installs, or puts right what differs.
@@ -51,7 +51,7 @@ pub(crate) fn install(ui: &mut Printer, args: &InstallArgs) -> Result<Exit, CliE
         }
         setup.pause(|| {
             if args.plan.is_none() {
-                let shown = plan_view(&planned.hosts);
+                let shown = plan_view(&planned.hosts, Detail::Changes);
                 ui.styled_result(&shown, &Event::Plan { hosts: &planned.hosts, renewed: &planned.renewed })?;
             }
             confirm(ui, args.yes || args.resume || args.plan.is_some(), "Carry this out?")
@@ -71,7 +71,7 @@ pub(crate) fn plan(ui: &mut Printer, args: &PlanArgs) -> Result<Exit, CliError> 
         let stopped = blocked(ui, &planned, &mut setup)?;
         if stopped.is_none() {
             setup.pause(|| {
-                let shown = plan_view(&planned.hosts);
+                let shown = plan_view(&planned.hosts, Detail::Whole);
                 ui.styled_result(&shown, &Event::Plan { hosts: &planned.hosts, renewed: &planned.renewed })
             })?;
             if let Some(file) = &args.out {
