@@ -86,9 +86,9 @@ pub enum TlsError {
         /// Its file.
         place: String,
         /// Whom it is for.
-        found: Identity,
+        found: Box<Identity>,
         /// Who we are.
-        own: Identity,
+        own: Box<Identity>,
     },
     /// The TLS library refuses.
     #[error("TLS cannot be set up: {0}")]

@@ -58,7 +58,11 @@ impl Material {
         let found = identity_of(found.map_or(&[], |certificate| certificate.as_ref()))
             .map_err(|source| TlsError::Identity { place: names.certificate.clone(), source })?;
         if &found != own {
-            return Err(TlsError::NotOurs { place: names.certificate, found, own: own.clone() });
+            return Err(TlsError::NotOurs {
+                place: names.certificate,
+                found: Box::new(found),
+                own: Box::new(own.clone()),
+            });
         }
         Ok(material)
     }
