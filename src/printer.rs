@@ -354,6 +354,20 @@ mod tests {
     }
 
     #[test]
+    fn the_stream_is_opened_once_whoever_writes_first() {
+        let (mut ui, stdout, _) = Setup { json: true, ..Setup::default() }.printer();
+        ui.begin().unwrap();
+        ui.begin().unwrap();
+        ui.result("complete\n", &EVENT).unwrap();
+        let text = stdout.text();
+        let types: Vec<_> = text.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+        assert_eq!(types, ["start", "completions"]);
+        let (mut ui, stdout, _) = Setup::default().printer();
+        ui.begin().unwrap();
+        assert_eq!(stdout.text(), "");
+    }
+
+    #[test]
     fn json_puts_all_events_on_stdout_and_the_schema_into_the_first() {
         let (mut ui, stdout, stderr) = Setup { json: true, ..Setup::default() }.printer();
         ui.result("complete\n", &EVENT).unwrap();
