@@ -111,6 +111,8 @@ pub struct Material {
     pub ca: String,
     /// The templates.
     pub templates: Templates,
+    /// IP addresses of names in the inventory.
+    pub addresses: std::collections::BTreeMap<String, std::net::IpAddr>,
 }
 
 /// Why it cannot be said what a host is to have.
@@ -119,6 +121,12 @@ pub enum DesiredError {
     /// A fault of this program.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// It has a name only, and agents listen on addresses.
+    #[error("the address of {name} is not known")]
+    NoAddress {
+        /// As it stands in the inventory.
+        name: String,
+    },
     /// There is no program for such a machine.
     #[error("there is no clusterctl for {machine}")]
     NoProgram {
@@ -254,18 +262,25 @@ impl Render<'_> {
         certificate: &str,
         add: &mut impl FnMut(Item),
         units: &mut Units,
-    ) -> Result<(), TemplateError> {
+    ) -> Result<(), DesiredError> {
         let (inventory, host) = (self.inventory, self.host);
         let work_dir = format!("{VAR}/agent");
         add(Item::Dir { path: work_dir.clone(), access: Access::root(0o711), data: true });
-        let address = host.cluster_address().to_string();
+        let named = host.cluster_address().to_string();
+        let address = match host.cluster_address() {
+            inventory::Address::Ip(ip) => *ip,
+            inventory::Address::Name(name) => {
+                let known = self.material.addresses.get(name).copied();
+                known.ok_or_else(|| DesiredError::NoAddress { name: name.clone() })?
+            }
+        };
         let role = if host.roles.contains(&Role::PublicAgent) { "slave_public" } else { "*" };
         let config = self.render(
             "agent.yaml",
             &json!({
                 "cluster": inventory.cluster.name,
                 "name": host.name,
-                "hostname": host.hostname.as_ref().unwrap_or(&address),
+                "hostname": host.hostname.as_ref().unwrap_or(&named),
                 "address": address,
                 "port": inventory.cluster.agent_port,
                 "masters": masters(inventory),

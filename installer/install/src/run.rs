@@ -439,6 +439,10 @@ impl Run {
                 Ok(desired) => desired,
                 // The checks have said so.
                 Err(DesiredError::NoProgram { .. }) => continue,
+                Err(DesiredError::NoAddress { name }) => {
+                    planned.findings.push(no_address(&host.name, &name));
+                    continue;
+                }
                 Err(DesiredError::Template(error)) => return Err(error.into()),
             };
             match plan(&desired, facts) {
@@ -507,6 +511,16 @@ fn without_address(mut failure: Failure, address: &str) -> Failure {
     failure
 }
 
+fn no_address(host: &str, name: &str) -> Finding {
+    Finding {
+        host: host.to_owned(),
+        check: "network",
+        level: Level::Error,
+        what: format!("this machine knows no IP address of {name}, and an agent listens on one"),
+        remedy: "write the IP address at which the other hosts reach it as `private_address:`".to_owned(),
+    }
+}
+
 /// Why a host is not connected to.
 enum Refused {
     Unknown(Box<UnknownKey>),
@@ -538,7 +552,11 @@ fn look(inventory: &Inventory, host: &inventory::Host, material: &Material) -> R
         ..Look::default()
     };
     for machine in material.programs.keys() {
-        let desired = desired::desired(inventory, host, machine, &BTreeMap::new(), material)?;
+        let desired = match desired::desired(inventory, host, machine, &BTreeMap::new(), material) {
+            // The plan says so.
+            Err(DesiredError::NoAddress { .. }) => continue,
+            desired => desired?,
+        };
         if look.desired.items.is_empty() {
             look.desired = desired;
         } else {

@@ -28,7 +28,7 @@ impl Agent {
         let list = || async {
             let Some(mut client) = self.connect(None).await? else { return Ok(Vec::new()) };
             let listed = timeout(PATIENCE, client.request_identities()).await;
-            listed.map_err(|_| late())?.map_err(|error| format!("the agent fails: {error}"))
+            listed.map_err(|_elapsed| late())?.map_err(|error| format!("the agent fails: {error}"))
         };
         self.identities.get_or_init(list).await.as_deref().map_err(String::as_str)
     }
@@ -39,12 +39,17 @@ impl Agent {
         binding: Option<&AgentSessionBinding>,
     ) -> Result<Option<AgentClient<UnixStream>>, String> {
         let Some(socket) = &self.socket else { return Ok(None) };
-        let connected = timeout(PATIENCE, AgentClient::connect_uds(socket)).await.map_err(|_| late())?;
+        let connected =
+            timeout(PATIENCE, AgentClient::connect_uds(socket)).await.map_err(|_elapsed| late())?;
         let mut client =
             connected.map_err(|error| format!("the agent at {} fails: {error}", socket.display()))?;
         if let Some(binding) = binding {
             // Agents before OpenSSH 8.9 do not know it, and refuse.
-            if timeout(PATIENCE, client.bind_session(binding, false)).await.map_err(|_| late())?.is_err() {
+            if timeout(PATIENCE, client.bind_session(binding, false))
+                .await
+                .map_err(|_elapsed| late())?
+                .is_err()
+            {
                 tracing::debug!("the agent does not bind its keys to servers");
             }
         }

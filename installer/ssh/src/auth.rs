@@ -1,7 +1,7 @@
 //! Logging in: keys that are named, the agent's, the usual files, then the password.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ impl<'a> Login<'a> {
     }
 
     /// A key in a file. When the agent holds it, the agent signs: nobody has to be asked for a passphrase then.
-    async fn file(&mut self, path: &PathBuf, named: bool) -> Step {
+    async fn file(&mut self, path: &Path, named: bool) -> Step {
         if !self.takes(MethodKind::PublicKey) {
             return Ok(false);
         }
@@ -234,7 +234,7 @@ impl<'a> Login<'a> {
         let mut given = false;
         for _ in 0..MAX_QUESTIONS {
             self.round_trips += 1;
-            let prompts = match answer.map_err(|_| self.late())? {
+            let prompts = match answer.map_err(|_elapsed| self.late())? {
                 Ok(KeyboardInteractiveAuthResponse::Success) => {
                     return self.done("keyboard-interactive", Attempt::In);
                 }
@@ -269,7 +269,7 @@ impl<'a> Login<'a> {
         }
         if self.rsa.is_none() {
             let best = timeout(self.patience, self.handle.best_supported_rsa_hash()).await;
-            let best = best.map_err(|_| self.late())?.ok().flatten().flatten();
+            let best = best.map_err(|_elapsed| self.late())?.ok().flatten().flatten();
             self.rsa = Some(best);
         }
         Ok(self.rsa.flatten().or(Some(HashAlg::Sha512)))
@@ -287,7 +287,7 @@ impl<'a> Login<'a> {
         &self,
         answer: Result<Result<AuthResult, E>, tokio::time::error::Elapsed>,
     ) -> Result<Attempt, ConnectError> {
-        let answer = answer.map_err(|_| self.late())?;
+        let answer = answer.map_err(|_elapsed| self.late())?;
         Ok(answer.map_or_else(|error| Attempt::Failed(error.to_string()), Attempt::from))
     }
 

@@ -56,7 +56,7 @@ pub(crate) async fn open_tcp(host: &str, port: u16, patience: Duration) -> Resul
         |source| ConnectError::Unresolvable { host: host.to_owned(), source: Arc::new(source) };
     let addresses: Vec<_> = timeout(patience, lookup_host((host, port)))
         .await
-        .map_err(|_| late())?
+        .map_err(|_elapsed| late())?
         .map_err(unresolvable)?
         .collect();
     // Each address gets its share, so that a dead one does not use up the time of the next.
@@ -157,7 +157,7 @@ pub(crate) async fn greet(
     };
     let made = match early {
         Some(made) => made,
-        None => timeout(patience, making).await.map_err(|_| late(Phase::Kex))?,
+        None => timeout(patience, making).await.map_err(|_elapsed| late(Phase::Kex))?,
     };
     match made {
         Ok(handle) => Ok(Greeted { handle, traffic, ending, lifeline }),

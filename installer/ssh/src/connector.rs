@@ -127,7 +127,7 @@ impl Connector {
         };
         let through = self.through(way).await?;
         let connection = self.establish(last, through).await?;
-        Ok(Session::remote(target.name.clone(), last.credentials.user.clone(), Arc::new(connection)))
+        Ok(Session::remote(target.name.clone(), &last.credentials.user, Arc::new(connection)))
     }
 
     /// Writes down keys that somebody agreed to. Hosts with them can be connected to then.

@@ -161,7 +161,7 @@ pub enum ConnectError {
         /// The key's fingerprint.
         found: Fingerprint,
         /// Where it is revoked.
-        place: Place,
+        place: Box<Place>,
     },
     /// The host is recorded by its certificate authority alone.
     #[error("{host} is recorded by a certificate authority alone ({} line {}), and host certificates are not supported", .place.path.display(), .place.line)]
@@ -171,7 +171,7 @@ pub enum ConnectError {
         /// The fingerprint of the plain key that it showed.
         found: Fingerprint,
         /// The line of the authority.
-        place: Place,
+        place: Box<Place>,
     },
     /// The key is not the one that the target names.
     #[error("the host key of {host} is {found}, and should be {pinned}")]

@@ -26,7 +26,7 @@ impl Expectation {
         let verdict = check(&self.known, &self.host, self.port, key);
         // What is revoked stays so, whoever pinned it.
         if let Verdict::Revoked(place) = verdict {
-            return Err(ConnectError::RevokedHostKey { host, found, place });
+            return Err(ConnectError::RevokedHostKey { host, found, place: place.into() });
         }
         if let Some(pinned) = self.pinned {
             return if pinned == found {
@@ -42,8 +42,8 @@ impl Expectation {
             Verdict::OtherType(recorded) => {
                 ConnectError::OtherKeyType { host, port, kind: key.kind().to_owned(), found, recorded }
             }
-            Verdict::Revoked(place) => ConnectError::RevokedHostKey { host, found, place },
-            Verdict::Certified(place) => ConnectError::HostCertificate { host, found, place },
+            Verdict::Revoked(place) => ConnectError::RevokedHostKey { host, found, place: place.into() },
+            Verdict::Certified(place) => ConnectError::HostCertificate { host, found, place: place.into() },
         })
     }
 }

@@ -41,10 +41,11 @@ pub(crate) async fn run(
     };
     let idle = || ExecError::Idle { host: host(), after: exec.limits.idle };
     let permit = timeout(exec.limits.total, Arc::clone(&connection.sessions).acquire_owned()).await;
-    let permit = permit.map_err(|_| idle())?.map_err(|error| lost(error.to_string()))?;
+    let permit = permit.map_err(|_elapsed| idle())?.map_err(|error| lost(error.to_string()))?;
     connection.round_trips.fetch_add(1, Ordering::Relaxed);
-    let opened =
-        timeout(exec.limits.idle, connection.handle.channel_open_session()).await.map_err(|_| idle())?;
+    let opened = timeout(exec.limits.idle, connection.handle.channel_open_session())
+        .await
+        .map_err(|_elapsed| idle())?;
     let channel = opened.map_err(|error| match error {
         russh::Error::ChannelOpenFailure(failure) => {
             ExecError::NoSession { host: host(), reason: format!("{failure:?}") }
@@ -92,14 +93,14 @@ fn name(signal: &Sig) -> String {
 impl Sink for Way {
     async fn write(&self, bytes: Bytes) -> Result<(), Broken> {
         match &self.channel {
-            Some(channel) => channel.data_bytes(bytes).await.map_err(|_| Broken),
+            Some(channel) => channel.data_bytes(bytes).await.map_err(|_elapsed| Broken),
             None => Err(Broken),
         }
     }
 
     async fn finish(&self) -> Result<(), Broken> {
         match &self.channel {
-            Some(channel) => channel.eof().await.map_err(|_| Broken),
+            Some(channel) => channel.eof().await.map_err(|_elapsed| Broken),
             None => Err(Broken),
         }
     }

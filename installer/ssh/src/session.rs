@@ -46,7 +46,7 @@ enum Place {
 }
 
 impl Session {
-    pub(crate) fn remote(name: String, user: String, connection: Arc<Connection>) -> Self {
+    pub(crate) fn remote(name: String, user: &str, connection: Arc<Connection>) -> Self {
         Self::at(name, Place::Remote { connection, root: user == "root" })
     }
 

@@ -15,11 +15,13 @@ use secrecy::SecretString;
 use ssh::known_hosts::{Entry, learn};
 use ssh::{Checking, ConnectError, Exec, Hop, Prompt, Session, Target};
 
+#[cfg(test)]
 async fn runs(session: &Session) {
     let output = session.exec(Exec::new("echo it runs")).await.unwrap();
     assert_eq!((output.text().as_str(), output.status.success()), ("it runs\n", true));
 }
 
+#[cfg(test)]
 fn hop(server: &Sshd) -> Hop {
     Hop { user: None, host: "127.0.0.1".to_owned(), port: Some(server.port()) }
 }
@@ -103,7 +105,8 @@ async fn a_host_that_is_known_otherwise_is_refused_before_any_login() {
     let server = Sshd::start(&[]);
     let other = Sshd::with_host_keys(&["ed25519", "ecdsa"], &[]);
     let name = format!("[127.0.0.1]:{}", server.port());
-    let cases: [(String, fn(&ConnectError) -> bool); 4] = [
+    type Expected = fn(&ConnectError) -> bool;
+    let cases: [(String, Expected); 4] = [
         (format!("{name} {}", other.host_key("ed25519")), |error| {
             matches!(error, ConnectError::ChangedHostKey { .. })
         }),
@@ -186,6 +189,7 @@ async fn a_client_with_nothing_to_try_learns_what_the_server_takes() {
 /// Gives answers in turn, and counts the questions.
 struct Answers(&'static [Option<&'static str>], AtomicU32);
 
+#[cfg(test)]
 impl Prompt for Answers {
     fn passphrase<'a>(&'a self, _path: &'a Path, _attempt: u32) -> BoxFuture<'a, Option<SecretString>> {
         let number = self.1.fetch_add(1, Ordering::Relaxed) as usize;
@@ -193,6 +197,7 @@ impl Prompt for Answers {
     }
 }
 
+#[cfg(test)]
 fn asked(client: &mut Client, answers: &'static [Option<&'static str>]) -> Arc<Answers> {
     let prompt = Arc::new(Answers(answers, AtomicU32::new(0)));
     client.settings.prompt = Some(Arc::clone(&prompt) as Arc<dyn Prompt>);
@@ -245,6 +250,7 @@ async fn three_wrong_passphrases_end_the_questions() {
 /// An agent, ended with this.
 struct Agent(std::process::Child, std::path::PathBuf);
 
+#[cfg(test)]
 impl Agent {
     fn start(client: &Client, keys: &[&Path]) -> Self {
         let socket = client.home.path().join("agent");
@@ -267,6 +273,7 @@ impl Agent {
     }
 }
 
+#[cfg(test)]
 impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -396,7 +403,7 @@ async fn a_jump_host_that_went_away_is_connected_to_again() {
             Ok(session) => return runs(&session).await,
             // The old connection may not know yet that it has ended.
             Err(error) => {
-                assert!(matches!(error, ConnectError::Dropped { .. } | ConnectError::Jump { .. }), "{error}")
+                assert!(matches!(error, ConnectError::Dropped { .. } | ConnectError::Jump { .. }), "{error}");
             }
         }
     }

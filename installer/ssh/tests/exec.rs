@@ -11,11 +11,13 @@ use futures_util::future::join_all;
 use harness::{Client, Sshd};
 use ssh::{Exec, ExecError, Limits, Session, Status};
 
+#[cfg(test)]
 async fn session(server: &Sshd) -> Session {
     Client::knowing(&[server]).connector().connect(&server.target()).await.unwrap()
 }
 
 /// A server's session, and this machine's.
+#[cfg(test)]
 async fn both() -> (Sshd, [Session; 2]) {
     let server = Sshd::start(&[]);
     let remote = session(&server).await;
@@ -165,12 +167,14 @@ async fn a_script_that_was_cut_off_does_not_run() {
 }
 
 /// Waits until a process is no more, by a script that looks for it.
+#[cfg(test)]
 async fn gone(session: &Session, pid: &str) {
     let script = format!("while kill -0 {pid} 2>/dev/null; do sleep 0.05; done");
     assert!(session.exec(Exec::new(script)).await.unwrap().status.success());
 }
 
 /// A script that tells its process, and then does nothing for long.
+#[cfg(test)]
 fn sleeper() -> (Exec, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let mut exec = Exec::new("echo $$; exec sleep 1000");
@@ -183,7 +187,8 @@ async fn a_script_that_says_nothing_or_too_much_is_ended() {
     let (_server, sessions) = both().await;
     for session in sessions {
         let (mut exec, mut pid) = sleeper();
-        exec.limits.idle = Duration::from_millis(300);
+        // Long enough for the script to begin on a busy machine.
+        exec.limits.idle = Duration::from_secs(6);
         let error = session.exec(exec).await.unwrap_err();
         assert!(matches!(error, ExecError::Idle { .. }), "{error}");
         gone(&session, &pid.recv().await.unwrap()).await;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A listener that does something with each connection; and a target for it.
+#[cfg(test)]
 async fn listener<F, T>(serve: F) -> Target
 where
     F: Fn(TcpStream, u32) -> T + Send + 'static,
@@ -36,6 +37,7 @@ where
     }
 }
 
+#[cfg(test)]
 async fn fault(target: &Target) -> ConnectError {
     Client::new().connector().connect(target).await.err().expect("no connection")
 }
@@ -137,6 +139,7 @@ enum Lie {
 #[derive(Clone)]
 struct Liar(Lie);
 
+#[cfg(test)]
 impl server::Handler for Liar {
     type Error = russh::Error;
 
@@ -189,6 +192,7 @@ impl server::Handler for Liar {
     }
 }
 
+#[cfg(test)]
 async fn with_liar(lie: Lie) -> Session {
     let mut config = server::Config::default();
     let directory = tempfile::tempdir().unwrap();

@@ -26,20 +26,24 @@ chmod 440 /etc/sudoers.d/cc-tests
 "#;
 const RIGHT: &str = r#"right'"\ $x"#;
 
+#[cfg(test)]
 fn server() -> Sshd {
     // A shell that finds no programs finds no sudo.
     Sshd::with_users(USERS, &["Match User cc-lost\nSetEnv PATH=/nonexistent\nMatch all"])
 }
 
+#[cfg(test)]
 async fn login(server: &Sshd, user: &str) -> Session {
     let target = Target { user: Some(format!("cc-{user}")), ..server.target() };
     Client::knowing(&[server]).connector().connect(&target).await.unwrap()
 }
 
+#[cfg(test)]
 fn password(text: &str) -> Option<SecretString> {
     Some(SecretString::from(text))
 }
 
+#[cfg(test)]
 async fn fault(session: &Session, with: Option<SecretString>) -> SudoFault {
     match session.exec(Exec::new("echo must not run").sudo(with)).await {
         Err(ExecError::Sudo { fault, .. }) => fault,

@@ -68,6 +68,8 @@ pub struct Options {
     pub port: u16,
     /// What it gives away; what is not named here is detected.
     pub resources: Resources,
+    /// Whose resources those are that are stated or detected for no role in particular.
+    pub role: scheduler::Role,
     /// Its attributes.
     pub attributes: Attributes,
     /// Its region, or nothing.
@@ -117,6 +119,7 @@ impl Options {
             address: std::net::Ipv4Addr::LOCALHOST.into(),
             port: 0,
             resources: Resources::default(),
+            role: scheduler::Role::star(),
             attributes: Attributes::default(),
             region: String::new(),
             zone: String::new(),

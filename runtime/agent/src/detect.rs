@@ -70,6 +70,16 @@ pub fn resources(facts: Facts, stated: &Resources) -> Resources {
     all
 }
 
+/// The same resources, with those of no role in particular given to this one (Mesos' `--default_role`).
+#[must_use]
+pub fn of_role(all: &Resources, role: &scheduler::Role) -> Resources {
+    let mut given = Resources::default();
+    for (own, bundle) in all.parts() {
+        given.add_part(if own == scheduler::Role::star() { role } else { &own }, bundle);
+    }
+    given
+}
+
 /// `total` without `kept`, or half of it where there is little.
 fn kept_back(total: u64, little: u64, kept: u64) -> u64 {
     if total > little { total - kept } else { total / 2 }
@@ -80,6 +90,14 @@ mod tests {
     use super::*;
 
     const FACTS: Facts = Facts { cores: 8, memory_bytes: 16 * GIB, disk_free_bytes: 100 * GIB };
+
+    #[test]
+    fn what_has_no_role_gets_the_agents_own() {
+        let all: Resources = "cpus:2;mem(eng):64;ports:[1-2]".parse().unwrap();
+        let given = of_role(&all, &"slave_public".parse().unwrap());
+        assert_eq!(given, "cpus(slave_public):2;mem(eng):64;ports(slave_public):[1-2]".parse().unwrap());
+        assert_eq!(of_role(&all, &scheduler::Role::star()), all);
+    }
 
     #[test]
     fn what_is_not_stated_is_detected() {

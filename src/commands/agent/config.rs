@@ -33,6 +33,9 @@ struct Config {
     /// Whom tasks run as that name no user; root when absent.
     #[serde(default)]
     task_user: Option<String>,
+    /// Whose resources those are that name no role; everybody's when absent.
+    #[serde(default)]
+    role: Option<String>,
     /// What it gives away; what is not named is detected.
     #[serde(default)]
     resources: String,
@@ -77,6 +80,13 @@ pub(super) fn read(file: &Path) -> Result<(Options, Vec<PathBuf>), CliError> {
     options.address = config.address;
     options.port = config.port;
     options.resources = resources(&of("resources"), &config.resources)?;
+    if let Some(role) = &config.role {
+        options.role = role.parse().map_err(|cause: scheduler::RoleError| {
+            CliError::usage(format!("{} is no role", of("role")))
+                .caused_by(&cause)
+                .hint("write one like slave_public")
+        })?;
+    }
     options.attributes = attributes(&of("attributes"), &config.attributes)?;
     options.region = config.region;
     options.zone = config.zone;

@@ -220,7 +220,7 @@ async fn look_and_plan(
     yes: bool,
 ) -> Result<Planned, CliError> {
     connect(ui, setup, run, yes).await?;
-    let material = setup.material()?;
+    let material = setup.material().await?;
     let broken = std::cell::RefCell::new(None);
     retry_with_password(ui, setup, run, async |run: &mut Run| {
         if let Err(error) = run.look(&material).await {

@@ -31,6 +31,9 @@ use crate::printer::{Printer, style};
 use crate::progress::{Progress, Screen};
 use crate::version;
 
+/// A name that is not found by then is not found.
+const LOOKUP: Duration = Duration::from_secs(5);
+
 /// Runs work of many hosts.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_multi_thread()
@@ -181,7 +184,7 @@ impl Setup {
     }
 
     /// What all hosts share.
-    pub(super) fn material(&self) -> Result<Material, CliError> {
+    pub(super) async fn material(&self) -> Result<Material, CliError> {
         let templates =
             Templates::new().map_err(|cause| CliError::internal("a template is broken").caused_by(&cause))?;
         Ok(Material {
@@ -189,7 +192,22 @@ impl Setup {
             programs: self.blobs.clone(),
             ca: self.authority()?.certificate().to_owned(),
             templates,
+            addresses: self.addresses().await,
         })
+    }
+
+    /// IP addresses of the names at which hosts reach each other. What this machine cannot look up is left out.
+    async fn addresses(&self) -> BTreeMap<String, std::net::IpAddr> {
+        let names = self.inventory.hosts.iter().filter_map(|host| match host.cluster_address() {
+            inventory::Address::Name(name) => Some(name.clone()),
+            inventory::Address::Ip(_) => None,
+        });
+        let found = names.map(|name| async move {
+            let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), 0))).await;
+            let address = found.ok()?.ok()?.next()?.ip();
+            Some((name, address))
+        });
+        futures_util::future::join_all(found).await.into_iter().flatten().collect()
     }
 
     /// Programs by the kind of machine that they are for.

@@ -20,6 +20,7 @@ fn material(dir: &std::path::Path) -> Material {
         programs: BTreeMap::from([("x86_64".to_owned(), blob)]),
         ca: "the CA\n".to_owned(),
         templates: Templates::new().unwrap(),
+        addresses: BTreeMap::new(),
     }
 }
 
@@ -97,6 +98,23 @@ fn a_kind_of_machine_without_a_program_is_named() {
     let host = inventory.host("a1").unwrap();
     let error = desired(&inventory, host, "riscv64", &BTreeMap::new(), &material(dir.path())).unwrap_err();
     assert!(error.to_string().contains("riscv64"));
+}
+
+#[test]
+fn a_name_becomes_the_address_that_is_known_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = INVENTORY.replace("192.0.2.21, private_address: 198.51.100.21", "a1.example.org");
+    let inventory = inventory::read("inventory.yaml", text.as_bytes(), |_| None).unwrap();
+    let host = inventory.host("a1").unwrap();
+    let mut material = material(dir.path());
+    let make = |material: &Material| desired(&inventory, host, "x86_64", &BTreeMap::new(), material);
+    assert!(matches!(make(&material), Err(DesiredError::NoAddress { .. })));
+    material.addresses.insert("a1.example.org".to_owned(), "192.0.2.77".parse().unwrap());
+    let shown = shown(&make(&material).unwrap());
+    assert!(
+        shown.contains("address: \"192.0.2.77\"") && shown.contains("hostname: \"a1.example.org\""),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -155,4 +155,11 @@ fn a_fingerprint_tells_other_steps_but_not_new_certificates() {
     let one = of("a\nEnvironment=CLUSTERCTL_INPUTS=1111\nb\n");
     assert_eq!(one, of("a\nEnvironment=CLUSTERCTL_INPUTS=2222\nb\n"));
     assert_ne!(one, of("a\nEnvironment=CLUSTERCTL_INPUTS=1111\nc\n"));
+
+    let secret = |text: &str| {
+        let (path, access) = ("/k".to_owned(), Access::root(0o600));
+        let content = Content::Secret(Arc::new(text.to_owned().into()));
+        fingerprint(&plan(&desired([Item::File { path, access, content }]), &Facts::default()).unwrap())
+    };
+    assert_eq!(secret("a key"), secret("another key"));
 }

@@ -204,7 +204,7 @@ impl<'a> Talk<'a> {
 
     fn out(&mut self, bytes: &[u8]) -> Result<(), ExecError> {
         if let Some(stdout) = &mut self.stdout {
-            return stdout.push(bytes).map_err(|_| self.too_much());
+            return stdout.push(bytes).map_err(|_over| self.too_much());
         }
         let mut word = self.out.push(bytes);
         while let Some(found) = word {
@@ -214,7 +214,7 @@ impl<'a> Talk<'a> {
                     let mut stdout = Collected::new(self.exec.max_output, self.exec.on_line.clone());
                     let pushed = stdout.push(&self.out.rest());
                     self.stdout = Some(stdout);
-                    return pushed.map_err(|_| self.too_much());
+                    return pushed.map_err(|_over| self.too_much());
                 }
                 Word::Other(word) => self.word(&word),
             }

@@ -263,7 +263,8 @@ mod tests {
         let wrong = |host: &str| ExecError::Sudo { host: host.to_owned(), fault: SudoFault::WrongPassword };
         assert_eq!(wrong("a1").to_string(), "sudo does not take the password on a1");
         assert_eq!(wrong("a1").without_host().to_string(), "sudo does not take the password on the host");
-        let lost = |host: &str| ExecError::ConnectionLost { host: host.to_owned(), reason: "reset".to_owned() };
+        let lost =
+            |host: &str| ExecError::ConnectionLost { host: host.to_owned(), reason: "reset".to_owned() };
         assert_eq!(lost("a1").without_host().to_string(), lost("a2").without_host().to_string());
     }
 }

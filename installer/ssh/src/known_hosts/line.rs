@@ -72,7 +72,7 @@ pub(crate) fn parse(number: usize, text: &str) -> Result<Option<Line>, Unreadabl
     }
     let hosts = hosts(first)?;
     let (kind, encoded) = (words.next().ok_or(Unreadable)?, words.next().ok_or(Unreadable)?);
-    let key: HostKey = format!("{kind} {encoded}").parse().map_err(|_| Unreadable)?;
+    let key: HostKey = format!("{kind} {encoded}").parse().map_err(|_undecodable| Unreadable)?;
     if key.kind() != kind {
         return Err(Unreadable);
     }
@@ -84,6 +84,6 @@ fn hosts(text: &str) -> Result<Hosts, Unreadable> {
         return Ok(Hosts::Plain(Patterns::new(text.split(','))));
     };
     let (salt, hash) = rest.split_once('|').ok_or(Unreadable)?;
-    let decode = |text| STANDARD.decode(text).map_err(|_| Unreadable);
+    let decode = |text| STANDARD.decode(text).map_err(|_undecodable| Unreadable);
     Ok(Hosts::Hashed { salt: decode(salt)?, hash: decode(hash)? })
 }

@@ -84,7 +84,7 @@ where
         hostname: options.hostname.clone(),
         address: options.address,
         port: endpoint.port(),
-        resources: detect::resources(facts, &options.resources),
+        resources: detect::of_role(&detect::resources(facts, &options.resources), &options.role),
         attributes: options.attributes.to_string(),
         region: options.region.clone(),
         zone: options.zone.clone(),
