@@ -97,7 +97,7 @@ impl Host {
         exec.limits = limits;
         let output = self.session.exec(exec).await.map_err(|error| Blind {
             wants_password: matches!(&error, ExecError::Sudo { fault: SudoFault::PasswordNeeded, .. }),
-            failure: failure(&error),
+            failure: failure(error),
         })?;
         if output.status.success() {
             Ok(output.text())
@@ -149,7 +149,7 @@ impl Host {
         match (&heard.failed, heard.ended, result) {
             (Some(stopped), ..) => Err(stopped.clone()),
             (None, true, Ok(_)) => Ok(()),
-            (None, _, Err(error)) => Err(heard.stopped(failure(&error))),
+            (None, _, Err(error)) => Err(heard.stopped(failure(error))),
             // The status alone is no proof of anything: it did not come to its end.
             (None, false, Ok(output)) => Err(heard.stopped(ended(&output.status, &output.stderr))),
         }
@@ -310,8 +310,10 @@ pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn failure(error: &ExecError) -> Failure {
-    Failure::of(error, error.hint())
+/// The report says on which host, and equal errors of many hosts once.
+fn failure(error: ExecError) -> Failure {
+    let error = error.without_host();
+    Failure::of(&error, error.hint())
 }
 
 fn ended(status: &ssh::Status, said: &[u8]) -> Failure {

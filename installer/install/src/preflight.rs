@@ -316,15 +316,28 @@ fn reach(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
                     .hosts
                     .iter()
                     .find(|host| host.cluster_address().to_string() == *address);
+                // One that was not looked at is left out of this run, or down: no reason to stop the others.
+                let is_up = to.is_none_or(|host| checked.facts.contains_key(&host.name));
                 let to = to.map_or_else(
                     || address.clone(),
                     |host| format!("{} ({})", host.name, authority(host.cluster_address(), *port)),
                 );
-                found.error(
-                    "network",
-                    format!("it cannot reach {to}"),
-                    format!("open TCP port {port} in the firewalls between them, or set `private_address`"),
-                );
+                let what = format!("it cannot reach {to}");
+                if is_up {
+                    found.error(
+                        "network",
+                        what,
+                        format!(
+                            "open TCP port {port} in the firewalls between them, or set `private_address`"
+                        ),
+                    );
+                } else {
+                    found.warning(
+                        "network",
+                        what,
+                        "this run does not reach that host either; look again when it is back",
+                    );
+                }
             }
         }
     }

@@ -284,7 +284,7 @@ impl Run {
         {
             return Refused::Unknown(Box::new(key.clone()));
         }
-        let failure = Failure::of(error, Some(error.hint()));
+        let failure = without_address(Failure::of(error, Some(error.hint())), &host.address.to_string());
         self.tell(Event::StepFailed {
             host: host.name.clone(),
             phase: Phase::Connect,
@@ -503,6 +503,14 @@ impl Run {
     }
 }
 
+/// The report says which host it is; without its address, the same error of many hosts is the same.
+fn without_address(mut failure: Failure, address: &str) -> Failure {
+    if let Some(rest) = failure.what.strip_prefix(address).and_then(|rest| rest.strip_prefix(' ')) {
+        failure.what = rest.to_owned();
+    }
+    failure
+}
+
 fn no_address(host: &str, name: &str) -> Finding {
     Finding {
         host: host.to_owned(),
@@ -563,4 +571,21 @@ fn look(inventory: &Inventory, host: &inventory::Host, material: &Material) -> R
 #[must_use]
 pub fn runs_dir(state: &std::path::Path) -> PathBuf {
     state.join("runs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_error_of_two_hosts_is_the_same_text() {
+        for (text, expected) in [
+            ("192.0.2.9 port 22 refuses connections", "port 22 refuses connections"),
+            ("192.0.2.90 port 22 refuses connections", "192.0.2.90 port 22 refuses connections"),
+            ("the host key of 192.0.2.9 is revoked", "the host key of 192.0.2.9 is revoked"),
+        ] {
+            let failure = without_address(Failure::new(text, None), "192.0.2.9");
+            assert_eq!(failure.what, expected);
+        }
+    }
 }

@@ -118,6 +118,16 @@ fn what_is_no_fault_is_not_found() {
 }
 
 #[test]
+fn a_host_that_is_down_does_not_stop_the_others() {
+    let text = found(|all| {
+        all.remove("a2");
+        all.get_mut("m1").unwrap().reach.insert(("192.0.2.22".into(), 5051), Reach::None);
+    });
+    assert!(text.starts_with("Warning m1: network: it cannot reach a2 (192.0.2.22:5051)\n"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
 fn one_machine_under_two_names_is_found() {
     let text = found(|all| {
         let system = all["a1"].system.clone();

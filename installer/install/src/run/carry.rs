@@ -217,7 +217,8 @@ impl Run {
             return;
         }
         let begun = self.begin(Phase::Postflight, agents.len());
-        self.tell(Event::Waiting { what: format!("{} agents to register", agents.len()) });
+        let many = if agents.len() == 1 { "" } else { "s" };
+        self.tell(Event::Waiting { what: format!("{} agent{many} to register", agents.len()) });
         match control.registered(&agents, REGISTERED_WITHIN, |_| {}).await {
             Ok(missing) => {
                 for name in missing {

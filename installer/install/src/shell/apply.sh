@@ -60,7 +60,12 @@ put() {
     staged=$staging/$1
     shift
     new=${1%/*}/.${1##*/}.clusterctl-new
-    mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && mv -f "$new" "$1" && settle "${1%/*}"
+    # A disk that is full leaves half a file behind.
+    { mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && mv -f "$new" "$1"; } || {
+        rm -f "$new"
+        return 1
+    }
+    settle "${1%/*}"
 }
 
 make_link() {

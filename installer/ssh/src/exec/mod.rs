@@ -218,6 +218,22 @@ pub enum ExecError {
 }
 
 impl ExecError {
+    /// The same without the host's name: for lists that name it otherwise, and in which equal errors are to be equal.
+    #[must_use]
+    pub fn without_host(mut self) -> Self {
+        match &mut self {
+            Self::ConnectionLost { host, .. }
+            | Self::NoSession { host, .. }
+            | Self::Idle { host, .. }
+            | Self::TooLong { host, .. }
+            | Self::TooMuchOutput { host, .. }
+            | Self::NotStarted { host, .. }
+            | Self::Sudo { host, .. } => "the host".clone_into(host),
+            Self::Unsendable { .. } | Self::Spawn(_) => {}
+        }
+        self
+    }
+
     /// What to do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
@@ -235,5 +251,20 @@ impl ExecError {
             Self::Sudo { fault, .. } => fault.hint().into(),
             Self::TooMuchOutput { .. } | Self::Unsendable { .. } | Self::Spawn(_) => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_their_hosts_equal_errors_are_equal() {
+        let wrong = |host: &str| ExecError::Sudo { host: host.to_owned(), fault: SudoFault::WrongPassword };
+        assert_eq!(wrong("a1").to_string(), "sudo does not take the password on a1");
+        assert_eq!(wrong("a1").without_host().to_string(), "sudo does not take the password on the host");
+        let lost =
+            |host: &str| ExecError::ConnectionLost { host: host.to_owned(), reason: "reset".to_owned() };
+        assert_eq!(lost("a1").without_host().to_string(), lost("a2").without_host().to_string());
     }
 }
