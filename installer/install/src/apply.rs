@@ -147,10 +147,10 @@ fn call(number: &str, deed: &Deed, item: &Item) -> Vec<String> {
         (Deed::Reload, _) => say(&["reload"]),
         (Deed::Enable, item) => say(&["enable", &item.what()]),
         (Deed::Start { enable }, item) => {
-            say(&["start_unit", if *enable { "enable" } else { ":" }, "start", &item.what()])
+            say(&["start_unit", if *enable { "enable" } else { ":" }, "start", &item.what()]);
         }
         (Deed::Restart { enable }, item) => {
-            say(&["start_unit", if *enable { "enable" } else { ":" }, "restart", &item.what()])
+            say(&["start_unit", if *enable { "enable" } else { ":" }, "restart", &item.what()]);
         }
         // A deed belongs to its kind of item; nothing else is ever planned.
         _ => say(&["false"]),

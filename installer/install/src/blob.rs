@@ -154,7 +154,8 @@ mod tests {
     fn what_is_packed_is_the_file_and_its_padding() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let bytes: Vec<u8> = (0..700_001_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..700_001_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13).to_le_bytes()[0]).collect();
         std::fs::write(&path, &bytes).unwrap();
         let blob = Blob::open(&path).unwrap();
         assert_eq!((blob.size(), blob.sum()), (700_001, &Sum::of(&bytes)));

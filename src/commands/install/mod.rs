@@ -81,7 +81,7 @@ pub(crate) fn plan(ui: &mut Printer, args: &PlanArgs) -> Result<Exit, CliError> 
                         "`clusterctl install {} --plan {}` carries it out",
                         setup.file().display(),
                         file.display()
-                    ))
+                    ));
                 });
             }
         }
@@ -302,7 +302,7 @@ async fn end_with_credential(
     let exit = end(ui, setup, run, None).await?;
     match given {
         Some(Ok(Some(name))) => {
-            ui.hint(&format!("`clusterctl cluster status` and all other commands speak to {name} now"))
+            ui.hint(&format!("`clusterctl cluster status` and all other commands speak to {name} now"));
         }
         Some(Err(error)) if exit == Exit::Done => return Err(error),
         _ => {}

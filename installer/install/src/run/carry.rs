@@ -45,6 +45,9 @@ pub enum CarryError {
     Lost(Box<Owner>),
 }
 
+/// What one host is to do in a phase.
+type Share = (Arc<Host>, Arc<Desired>, Arc<Facts>, Vec<Step>);
+
 impl Run {
     /// Takes all steps: files to all hosts, masters, agents. How hosts came out of it is told and kept.
     ///
@@ -124,7 +127,7 @@ impl Run {
 
     /// Takes the steps of one phase on all hosts that have some.
     async fn take_phase(&mut self, phase: Phase) {
-        let mut work: Vec<(Arc<Host>, Arc<Desired>, Arc<Facts>, Vec<Step>)> = Vec::new();
+        let mut work: Vec<Share> = Vec::new();
         for host in self.active() {
             let Some(member) = self.members.get(&host.name) else { continue };
             let (Some(link), Some(desired), Some(facts)) = (&member.link, &member.desired, &member.facts)

@@ -218,7 +218,7 @@ impl Run {
             step.and_then(|step| removal.words.get(step)).cloned().unwrap_or_else(|| "the removal".to_owned())
         };
         let answer = link.run_long(removal.script()).await.map_err(|failure| (what(None), failure))?;
-        let last = answer.lines().filter_map(progress).last();
+        let last = answer.lines().filter_map(progress).next_back();
         match last {
             Some(Progress::Ended) => Ok(()),
             Some(Progress::Failed { step, status, said }) => {
