@@ -265,7 +265,9 @@ fn client(ca: &TestCa, leaf: Option<&TestLeaf>) -> reqwest::Client {
     let key = leaf.map(|leaf| SecretString::from(leaf.key.clone()));
     let own = leaf.zip(key.as_ref()).map(|(leaf, key)| (leaf.certificate.as_str(), key));
     let dialler = tls::Authority { ca: &ca.pem, own }.dialler(SystemTime::now()).unwrap();
-    reqwest::Client::builder().no_proxy().tls_backend_preconfigured(dialler.config()).build().unwrap()
+    // A master that is started again ends its connections: none is kept for later.
+    let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0);
+    builder.tls_backend_preconfigured(dialler.config()).build().unwrap()
 }
 
 #[test]

@@ -63,9 +63,9 @@ fn contexts_are_kept_in_a_file_and_used() {
     assert_eq!(run(&["node", "list"]).0, 0);
     let (_, stdout, _) = run(&["cluster", "list"]);
     assert_snapshot!(stdout, @r"
-       CLUSTER  MASTERS
-       gone     http://127.0.0.1:1
-    *  here     URL
+       CLUSTER  LOGGED IN  MASTERS
+       gone     no         http://127.0.0.1:1
+    *  here     no         URL
     ");
     let (code, _, stderr) = run(&["cluster", "use", "hree"]);
     assert!(code == 2 && stderr.contains("did you mean `here`?"), "{stderr}");

@@ -132,7 +132,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
 
     #[test]
     fn what_nobody_knows_is_refused_with_its_place() {
-        insta::assert_snapshot!(parse(&format!("{LEAST}maters: []\n")).unwrap_err(), @"DIR/agent.yaml:7:1: unknown field `maters`, expected one of cluster, name, hostname, address, port, masters, work_dir, task_user, resources, attributes, region, zone, group, file_roots, host_paths, tls");
+        insta::assert_snapshot!(parse(&format!("{LEAST}maters: []\n")).unwrap_err(), @"DIR/agent.yaml:7:1: unknown field `maters`, expected one of cluster, name, hostname, address, port, masters, work_dir, task_user, role, resources, attributes, region, zone, group, file_roots, host_paths, tls");
         insta::assert_snapshot!(parse(&LEAST.replace("192.0.2.21", "nowhere")).unwrap_err(), @"DIR/agent.yaml:4:10: invalid IP address syntax");
     }
 }
