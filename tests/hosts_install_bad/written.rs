@@ -1,9 +1,8 @@
 //! Inventories, and what a run says in the end.
 
-use operator::{Operator, Ran};
 use testbed::{Host, Testbed};
 
-use super::operator;
+use crate::operator::{Operator, Ran};
 
 /// One host's line of an inventory.
 pub(crate) fn line(host: &Host, roles: &str, key: Option<&str>) -> String {
