@@ -137,7 +137,7 @@ pub(crate) fn labelled(style: anstyle::Style, label: &str, text: &str) -> String
     for character in text.chars() {
         match character {
             '\n' => line.push_str("\n    "),
-            control if control.is_control() => {
+            control if control.is_control() || crate::text::turns_direction(control) => {
                 // Writing to a string does not fail.
                 let _ = write!(line, "{}", control.escape_default());
             }

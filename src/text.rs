@@ -23,7 +23,7 @@ pub(crate) fn visible(text: &str) -> String {
     line
 }
 
-fn turns_direction(character: char) -> bool {
+pub(crate) fn turns_direction(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 

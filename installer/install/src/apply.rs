@@ -146,6 +146,10 @@ fn call(number: &str, deed: &Deed, item: &Item) -> Vec<String> {
         (Deed::Run, Item::Command { command, .. }) => say(&["run", command]),
         (Deed::Reload, _) => say(&["reload"]),
         (Deed::Enable, item) => say(&["enable", &item.what()]),
+        // It may have been started by somebody else meanwhile, with something else.
+        (Deed::Start { enable }, Item::Unit { name, inputs: Some(_), .. }) => {
+            say(&["start_unit", if *enable { "enable" } else { ":" }, "restart", name]);
+        }
         (Deed::Start { enable }, item) => {
             say(&["start_unit", if *enable { "enable" } else { ":" }, "start", &item.what()]);
         }

@@ -47,10 +47,8 @@ pub fn target(host: &Host, base: &Base, password: Option<SecretString>) -> Resul
     target.identities_only = ssh.identities_only.unwrap_or(false);
     target.password = password;
     target.jump = ssh.jump.iter().flatten().map(hop).collect();
-    target.host_key = match host.host_keys.first() {
-        Some(text) => Some(text.parse().map_err(|_not_shown| NoFingerprint { text: text.clone() })?),
-        None => None,
-    };
+    let read = |text: &String| text.parse().map_err(|_not_shown| NoFingerprint { text: text.clone() });
+    target.host_keys = host.host_keys.iter().map(read).collect::<Result<_, _>>()?;
     target.checking = match ssh.host_key_checking {
         HostKeyChecking::Ask => Checking::Ask,
         HostKeyChecking::Strict => Checking::Strict,

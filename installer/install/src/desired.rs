@@ -234,7 +234,7 @@ impl Render<'_> {
             &json!({
                 "cluster": inventory.cluster.name,
                 "name": host.name,
-                "listen": format!("{}:{}", any_address(host), inventory.cluster.port),
+                "listen": format!("{}:{}", any_address(host, &self.material.addresses), inventory.cluster.port),
                 "advertise": authority(host.cluster_address(), inventory.cluster.port),
                 "state": state,
                 "task_user": inventory.cluster.task_user,
@@ -254,7 +254,9 @@ impl Render<'_> {
             &json!({"user": USER, "state": state}),
             add,
         )
-        .map(|inputs| units.push((Phase::Masters, unit(MASTER_UNIT, inputs))))
+        .map(|inputs| {
+            units.push((Phase::Masters, unit(MASTER_UNIT, inputs, &[&path, CA, Daemon::Master.leaf()])))
+        })
     }
 
     fn agent(
@@ -303,9 +305,9 @@ impl Render<'_> {
         let more = json!({"tasks_unit": TASKS_UNIT});
         // The holder is never restarted: tasks stand below it.
         self.unit(TASKS_UNIT, "", None, &more, add)?;
-        units.push((Phase::Agents, unit(TASKS_UNIT, None)));
+        units.push((Phase::Agents, unit(TASKS_UNIT, None, &[])));
         let inputs = self.unit(AGENT_UNIT, &path, Some(&[&config, certificate]), &more, add)?;
-        units.push((Phase::Agents, unit(AGENT_UNIT, inputs)));
+        units.push((Phase::Agents, unit(AGENT_UNIT, inputs, &[&path, CA, Daemon::Agent.leaf()])));
         Ok(())
     }
 
@@ -341,15 +343,17 @@ impl Render<'_> {
     }
 }
 
-fn unit(name: &str, inputs: Option<Sum>) -> Item {
-    Item::Unit { name: name.to_owned(), inputs }
+fn unit(name: &str, inputs: Option<Sum>, reads: &[&str]) -> Item {
+    Item::Unit { name: name.to_owned(), inputs, reads: reads.iter().map(|&path| path.to_owned()).collect() }
 }
 
 /// All addresses of the host; those of IPv6 only where one is used, since a host may be without.
-fn any_address(host: &Host) -> &'static str {
-    let v4 =
-        |address: &inventory::Address| matches!(address, inventory::Address::Ip(std::net::IpAddr::V4(_)));
-    if v4(&host.address) && v4(host.cluster_address()) { "0.0.0.0" } else { "[::]" }
+fn any_address(host: &Host, known: &std::collections::BTreeMap<String, std::net::IpAddr>) -> &'static str {
+    let v6 = |address: &inventory::Address| match address {
+        inventory::Address::Ip(ip) => ip.is_ipv6(),
+        inventory::Address::Name(name) => known.get(name).is_some_and(std::net::IpAddr::is_ipv6),
+    };
+    if v6(&host.address) || v6(host.cluster_address()) { "[::]" } else { "0.0.0.0" }
 }
 
 /// As configurations take it.

@@ -182,6 +182,8 @@ pub enum Item {
         /// What it was to be started with: a process whose `CLUSTERCTL_INPUTS` says something else is started anew. Without it the
         /// unit is never restarted.
         inputs: Option<Sum>,
+        /// Files that it reads when it starts: when one of them is put right, so is the process.
+        reads: Vec<String>,
     },
 }
 

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use thiserror::Error;
 
 use crate::event::Event;
+use crate::phase::Phase;
 
 /// So many runs are kept.
 const KEPT: usize = 50;
@@ -67,6 +68,18 @@ impl Earlier {
         }
     }
 
+    /// Whether something was done on hosts: what was only looked at was not agreed to.
+    #[must_use]
+    pub fn was_begun(&self) -> bool {
+        let done = |event: &Event| {
+            matches!(
+                event,
+                Event::PhaseStarted { phase: Phase::Distribute | Phase::Masters | Phase::Agents, .. }
+            )
+        };
+        self.events.iter().any(done)
+    }
+
     /// How many hosts came through it.
     #[must_use]
     pub fn finished(&self) -> usize {
@@ -117,7 +130,9 @@ impl Journal {
     pub fn event(&self, event: &Event, now: SystemTime) {
         let Ok(mut line) = serde_json::to_vec(event) else { return };
         line.push(b'\n');
-        let text = format!("{} {}\n", clock(now), log_line(event));
+        // What hosts say may try to steer a terminal.
+        let plain = log_line(event).replace(|c: char| c.is_control() && c != '\n', "\u{fffd}");
+        let text = format!("{} {plain}\n", clock(now));
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         let written = files.events.write_all(&line).and_then(|()| files.log.write_all(text.as_bytes()));
         if let Err(error) = written {
@@ -132,12 +147,14 @@ impl Journal {
         let _ = writeln!(files.log, "{} {text}", clock(now));
     }
 
-    /// The latest run below `runs`.
+    /// The latest install below `runs`.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn latest(runs: &Path) -> Result<Option<Earlier>, JournalError> {
-        let Some(id) = ids(runs).pop() else { return Ok(None) };
+        let Some(id) = ids(runs).into_iter().rev().find(|id| id.ends_with("-install")) else {
+            return Ok(None);
+        };
         let dir = runs.join(&id);
         let path = dir.join(EVENTS);
         let file = match File::open(&path) {

@@ -10,6 +10,7 @@ use pki::{Ca, Draw, PkiError, Request, Verdict, judge};
 
 use crate::desired::{CA, Daemon, Leaf};
 use crate::facts::Facts;
+use crate::item::Sum;
 use crate::preflight::{Finding, Level};
 
 /// What came of a host's certificates.
@@ -78,11 +79,13 @@ pub fn leaves(
         let found = facts.paths.get(daemon.leaf());
         let certificate = found.and_then(|found| found.certificate.as_deref());
         let reason = match (judge(certificate, ca, &wanted, now), found.and_then(|found| found.sum.clone())) {
-            (Verdict::Keep { .. }, Some(file)) => {
+            (Verdict::Keep { .. }, Some(file)) if was_put(facts, daemon.leaf(), &file) => {
                 let certificate = certificate.unwrap_or_default().to_owned();
                 leaves.all.insert(daemon, Leaf::Kept { certificate, file });
                 continue;
             }
+            // The certificate is good; of the key behind it nothing is known.
+            (Verdict::Keep { .. }, Some(_)) => "it is not the file that was put there".to_owned(),
             (Verdict::Keep { .. }, None) => "it cannot be read whole".to_owned(),
             (Verdict::Foreign { issuer, .. }, _) => {
                 leaves.findings.push(foreign(host, &format!("it has a certificate of {issuer}")));
@@ -95,6 +98,10 @@ pub fn leaves(
         leaves.all.insert(daemon, Leaf::New { certificate: leaf.certificate, key: Arc::new(leaf.key) });
     }
     Ok(leaves)
+}
+
+fn was_put(facts: &Facts, path: &str, file: &Sum) -> bool {
+    facts.manifest.files.get(path).is_none_or(|sums| sums.contains(file))
 }
 
 fn foreign(host: &Host, what: &str) -> Finding {
@@ -115,7 +122,8 @@ mod tests {
 
     use super::*;
     use crate::facts::{Found, Kind};
-    use crate::item::{Access, Sum};
+    use crate::item::Access;
+    use crate::manifest::Entry;
     use pki::Kind as CaKind;
     use secrecy::ExposeSecret as _;
 
@@ -155,6 +163,10 @@ hosts:
         assert!(
             second.renewed.is_empty() && second.all.values().all(|leaf| matches!(leaf, Leaf::Kept { .. }))
         );
+
+        facts.manifest.read(&Entry::File(Daemon::Agent.leaf(), &Sum::of(b"another")).line());
+        let third = leaves(&inventory, host, &facts, &ca, now).unwrap();
+        assert_eq!(third.renewed.len(), 1, "a file that is not the one that was put there is replaced");
 
         let later = now + Duration::from_secs(340 * 86_400);
         assert_eq!(leaves(&inventory, host, &facts, &ca, later).unwrap().renewed.len(), 2);

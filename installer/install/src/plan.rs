@@ -128,10 +128,21 @@ pub fn plan(desired: &Desired, facts: &Facts) -> Result<Vec<Step>, Vec<Conflict>
                 Some(found) => conflict(&mut conflicts, path, found),
             },
             Item::Command { .. } => (!facts.guards.contains(&number)).then_some(Deed::Run),
-            Item::Unit { name, inputs } => {
+            Item::Unit { name, inputs, reads } => {
                 let unit = facts.units.get(name).cloned().unwrap_or_default();
                 unit_files |= unit.stale;
-                unit_deed(&unit, inputs.as_ref())
+                let file = format!("{UNITS}{name}");
+                let written = |step: &Step| {
+                    matches!(step.deed, Deed::Write(_)) && (step.what == file || reads.contains(&step.what))
+                };
+                // Somebody may have changed a file and restarted the unit: what it was started with does not tell.
+                let touched = inputs.is_some() && (unit.stale || steps.iter().any(written));
+                match unit_deed(&unit, inputs.as_ref()) {
+                    None | Some(Deed::Enable) if touched && unit.active == "active" => {
+                        Some(Deed::Restart { enable: !unit.enabled })
+                    }
+                    deed => deed,
+                }
             }
         };
         let Some(deed) = deed else { continue };

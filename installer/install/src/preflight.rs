@@ -291,7 +291,7 @@ fn ports(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings
     let master = host.roles.contains(&Role::Master).then_some((cluster.port, MASTER_UNIT));
     let agent = host.is_agent().then_some((cluster.agent_port, AGENT_UNIT));
     for (port, unit) in master.into_iter().chain(agent) {
-        let ours = facts.units.get(unit).is_some_and(|unit| unit.active != "inactive" && unit.loaded);
+        let ours = facts.units.get(unit).is_some_and(|unit| unit.active == "active");
         if facts.system.listening.contains(&port) && !ours {
             found.error(
                 "ports",

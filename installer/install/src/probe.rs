@@ -57,11 +57,13 @@ impl Look {
     #[must_use]
     pub fn script(&self) -> String {
         let mut script = SCRIPT.to_owned();
-        let mut call = |words: &[&str]| script += &line(words.iter().copied());
-        // Slow ones first: they go on while the rest is looked at.
+        // All at once, and before anything else is said.
         for (host, port) in &self.reach {
-            call(&["reach", host, &port.to_string(), "&"]);
+            let call = line(["reach", host, &port.to_string()]);
+            script += &format!("{} &\n", call.trim_end());
         }
+        script.push_str("wait\n");
+        let mut call = |words: &[&str]| script += &line(words.iter().copied());
         if self.system {
             call(&["system"]);
         }
@@ -97,8 +99,7 @@ impl Look {
         if !units.is_empty() {
             call(&prefixed("units", &units));
         }
-        script = script.replace(" '&'\n", " &\n");
-        script.push_str("wait\nsay end .\n");
+        script.push_str("say end .\n");
         script
     }
 

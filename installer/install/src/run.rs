@@ -28,7 +28,7 @@ use crate::desired::{self, AGENT_UNIT, Daemon, DesiredError, MASTER_UNIT, Materi
 use crate::event::{Event, Failure, Listener, Outcome};
 use crate::facts::Facts;
 use crate::host::{Blind, Host, millis};
-use crate::item::Desired;
+use crate::item::{Desired, Item};
 use crate::leaves::{Leaves, leaves};
 use crate::phase::Phase;
 use crate::plan::{Step, plan};
@@ -58,6 +58,8 @@ pub struct Options {
     pub become_password: Option<SecretString>,
     /// The password of SSH, where one was given.
     pub ssh_password: Option<SecretString>,
+    /// Whether it is for all hosts; else for those that name a file with it.
+    pub ssh_password_for_all: bool,
     /// Hosts that are left out.
     pub exclude: BTreeSet<String>,
 }
@@ -156,6 +158,12 @@ impl Run {
     #[must_use]
     pub fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    /// Hosts that are left out.
+    #[must_use]
+    pub fn excluded(&self) -> &BTreeSet<String> {
+        &self.options.exclude
     }
 
     fn tell(&self, event: Event) {
@@ -263,7 +271,10 @@ impl Run {
         let session = match host.connection {
             Connection::Local => Session::local(),
             Connection::Ssh => {
-                let target = target(host, &self.options.base, self.options.ssh_password.clone())
+                // One host's password is no other's business.
+                let own = self.options.ssh_password_for_all || host.ssh.password_file.is_some();
+                let password = self.options.ssh_password.clone().filter(|_| own);
+                let target = target(host, &self.options.base, password)
                     .map_err(|error| Refused::Failure(Failure::of(&error, None)))?;
                 match self.connector.connect(&target).await {
                     Ok(session) => session,
@@ -445,6 +456,7 @@ impl Run {
                 }
                 Err(DesiredError::Template(error)) => return Err(error.into()),
             };
+            planned.findings.extend(roles_taken_away(&host.name, &desired, facts));
             match plan(&desired, facts) {
                 Ok(steps) => {
                     planned.hosts.push((host.name.clone(), steps.clone()));
@@ -509,6 +521,22 @@ fn without_address(mut failure: Failure, address: &str) -> Failure {
         failure.what = rest.to_owned();
     }
     failure
+}
+
+/// Daemons that run there and that the inventory has no role for any more. What they keep is not taken away unasked.
+fn roles_taken_away(host: &str, desired: &Desired, facts: &Facts) -> Vec<Finding> {
+    let wanted =
+        |unit: &str| desired.iter().any(|item| matches!(item, Item::Unit { name, .. } if name == unit));
+    let finding = |unit: &String| {
+        Finding {
+        host: host.to_owned(),
+        check: "roles",
+        level: Level::Error,
+        what: format!("{unit} was installed there, and the inventory has no role for it"),
+        remedy: "give the role back; or `clusterctl reset` with the host alone in an inventory, which loses what it keeps".to_owned(),
+    }
+    };
+    facts.manifest.units.iter().filter(|unit| !wanted(unit)).map(finding).collect()
 }
 
 fn no_address(host: &str, name: &str) -> Finding {

@@ -238,7 +238,7 @@ impl Connector {
             reason: "the installer ends".to_owned(),
         };
         let _permit = self.handshakes.acquire().await.map_err(closed)?;
-        let expectation = Expectation { host: host.clone(), port, pinned: stop.pinned, known };
+        let expectation = Expectation { host: host.clone(), port, pinned: stop.pinned.clone(), known };
         let mut greeted = greet(stream, expectation, patience).await?;
         let with = (&self.keys, &self.agent);
         let logged_in =

@@ -174,14 +174,14 @@ pub enum ConnectError {
         place: Box<Place>,
     },
     /// The key is not the one that the target names.
-    #[error("the host key of {host} is {found}, and should be {pinned}")]
+    #[error("the host key of {host} is {found}, and should be {}", .pinned.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "))]
     WrongPinnedKey {
         /// The name or address.
         host: String,
         /// The fingerprint that it has.
         found: Fingerprint,
-        /// The fingerprint that it should have.
-        pinned: Fingerprint,
+        /// The fingerprints that it may have.
+        pinned: Vec<Fingerprint>,
     },
     /// A file of known hosts could not be read or written.
     #[error("the known hosts cannot be used")]

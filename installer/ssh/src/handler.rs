@@ -15,7 +15,7 @@ use crate::known_hosts::{KnownHosts, Verdict, check};
 pub(crate) struct Expectation {
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) pinned: Option<Fingerprint>,
+    pub(crate) pinned: Vec<Fingerprint>,
     pub(crate) known: Arc<Vec<KnownHosts>>,
 }
 
@@ -28,11 +28,11 @@ impl Expectation {
         if let Verdict::Revoked(place) = verdict {
             return Err(ConnectError::RevokedHostKey { host, found, place: place.into() });
         }
-        if let Some(pinned) = self.pinned {
-            return if pinned == found {
+        if !self.pinned.is_empty() {
+            return if self.pinned.contains(&found) {
                 Ok(())
             } else {
-                Err(ConnectError::WrongPinnedKey { host, found, pinned })
+                Err(ConnectError::WrongPinnedKey { host, found, pinned: self.pinned.clone() })
             };
         }
         Err(match verdict {

@@ -21,7 +21,7 @@ pub(crate) struct Stop {
     pub(crate) port: u16,
     pub(crate) credentials: Credentials,
     pub(crate) known_hosts: Vec<PathBuf>,
-    pub(crate) pinned: Option<Fingerprint>,
+    pub(crate) pinned: Vec<Fingerprint>,
     pub(crate) checking: Checking,
     pub(crate) patience: Duration,
 }
@@ -89,7 +89,7 @@ fn stop(target: &Target, usual: &Usual<'_>) -> Stop {
             password: target.password.clone(),
         },
         known_hosts: config.known_hosts.iter().flatten().chain(usual.known_hosts).cloned().collect(),
-        pinned: target.host_key,
+        pinned: target.host_keys.clone(),
         checking: target.checking,
         patience: target.connect_timeout.or(config.connect_timeout).unwrap_or(PATIENCE),
     }

@@ -104,8 +104,8 @@ pub struct Target {
     pub password: Option<SecretString>,
     /// Hosts to go through, the nearest first. When empty, the configuration's `ProxyJump`.
     pub jump: Vec<Hop>,
-    /// The fingerprint that its key must have. No file of known hosts counts then.
-    pub host_key: Option<Fingerprint>,
+    /// The fingerprints of which its key must have one, if there are any. No file of known hosts counts then.
+    pub host_keys: Vec<Fingerprint>,
     /// What happens to a key that is not recorded; also to those of the hosts on the way.
     pub checking: Checking,
     /// How long each step of connecting may take; the configuration's, or 10 seconds when nothing says otherwise.
@@ -124,7 +124,7 @@ impl Target {
             identities_only: false,
             password: None,
             jump: Vec::new(),
-            host_key: None,
+            host_keys: Vec::new(),
             checking: Checking::default(),
             connect_timeout: None,
         }

@@ -150,7 +150,7 @@ async fn of_several_host_keys_the_one_that_is_recorded_is_asked_for() {
 async fn a_pinned_fingerprint_counts_and_files_do_not() {
     let (server, other) = (Sshd::start(&[]), Sshd::start(&[]));
     let client = Client::new();
-    let pinned = |key| Target { host_key: Some(key), ..server.target() };
+    let pinned = |key| Target { host_keys: vec![key], ..server.target() };
     let right = pinned(server.host_key("ed25519").fingerprint());
     runs(&client.connector().connect(&right).await.unwrap()).await;
     let wrong = pinned(other.host_key("ed25519").fingerprint());

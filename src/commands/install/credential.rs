@@ -14,11 +14,11 @@ use crate::printer::Printer;
 
 /// Makes sure that there is a context that works; answers its name when it was written anew.
 pub(super) async fn ensure(setup: &Setup, control: &Control) -> Result<Option<String>, CliError> {
-    let name = setup.cluster().to_owned();
     let path = context::path()?;
     let contexts = Contexts::load(&path)?;
     let masters = setup.masters();
     let ca = setup.authority()?.certificate().to_owned();
+    let name = name_for(setup.cluster(), &contexts, &masters, &ca);
     if let Some(known) = contexts.contexts.get(&name)
         && known.masters == masters
         && known.ca.as_deref().map(str::trim) == Some(ca.trim())
@@ -37,6 +37,24 @@ pub(super) async fn ensure(setup: &Setup, control: &Control) -> Result<Option<St
     Ok(Some(name))
 }
 
+/// The cluster's own name, unless the user knows another cluster by it.
+fn name_for(cluster: &str, contexts: &Contexts, masters: &[String], ca: &str) -> String {
+    let another = |name: &str| {
+        let known = contexts.contexts.get(name);
+        known.is_some_and(|known| {
+            known.masters != masters && known.ca.as_deref().is_none_or(|own| own.trim() != ca.trim())
+        })
+    };
+    let mut name = cluster.to_owned();
+    for number in 2..1000 {
+        if !another(&name) {
+            break;
+        }
+        name = format!("{cluster}-{number}");
+    }
+    name
+}
+
 /// Whether the cluster takes what the context has.
 async fn works(known: &Context) -> bool {
     let masters: Result<Vec<MasterUrl>, _> = known.masters.iter().map(|url| url.parse()).collect();
@@ -53,12 +71,14 @@ async fn works(known: &Context) -> bool {
 }
 
 /// Takes the context of a cluster that is no more out of the user's file.
-pub(super) fn forget(ui: &mut Printer, name: &str) -> Result<(), CliError> {
+pub(super) fn forget(ui: &mut Printer, name: &str, masters: &[String]) -> Result<(), CliError> {
     let path = context::path()?;
     let mut contexts = Contexts::load(&path)?;
-    if contexts.contexts.remove(name).is_none() {
+    // Another cluster may have the same name.
+    if contexts.contexts.get(name).is_none_or(|known| known.masters != masters) {
         return Ok(());
     }
+    contexts.contexts.remove(name);
     contexts.current = contexts.current.take().filter(|current| current != name);
     contexts.store(&path)?;
     ui.hint(&format!("{name} is forgotten in {}", path.display()));

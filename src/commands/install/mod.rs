@@ -27,6 +27,7 @@ use crate::event::Event;
 use crate::exit::Exit;
 use crate::plan_view::{Detail, findings_view, plan_view};
 use crate::printer::Printer;
+use crate::text::visible;
 
 /// Installs, or puts right what differs.
 pub(crate) fn install(ui: &mut Printer, args: &InstallArgs) -> Result<Exit, CliError> {
@@ -132,7 +133,9 @@ pub(crate) fn reset(ui: &mut Printer, args: &ResetArgs) -> Result<Exit, CliError
         let mut setup = Setup::begin(ui, &args.hosts, "reset")?;
         let mut run = setup.run(ui, &args.hosts)?;
         connect(ui, &setup, &mut run, args.yes).await?;
-        retry_with_password(ui, &mut setup, &mut run, async |run| run.look_for_removal().await).await?;
+        let ca = setup.known_authority()?;
+        retry_with_password(ui, &mut setup, &mut run, async |run| run.look_for_removal(ca.as_ref()).await)
+            .await?;
         let removals = run.removals();
         let todo = removals.iter().filter(|(_, removal)| !removal.is_empty()).count();
         if todo > 0 {
@@ -149,12 +152,13 @@ pub(crate) fn reset(ui: &mut Printer, args: &ResetArgs) -> Result<Exit, CliError
                 confirm(ui, args.yes, &question)
             })?;
         }
-        run.remove(&removals).await;
-        let name = setup.cluster().to_owned();
+        let owner = owner(&setup, "reset")?;
+        run.remove(&removals, &owner).await.map_err(|error| refused(&error))?;
+        let (name, masters) = (setup.cluster().to_owned(), setup.masters());
         let state = setup.state().to_owned();
         let exit = end(ui, setup, run, None).await?;
-        if exit == Exit::Done {
-            credential::forget(ui, &name)?;
+        if exit == Exit::Done && args.hosts.exclude.is_empty() {
+            credential::forget(ui, &name, &masters)?;
             ui.hint(&format!(
                 "the cluster's authority and the journal of runs stay in {}; remove that by hand",
                 state.display()
@@ -232,8 +236,11 @@ async fn look_and_plan(
         return Err(error);
     }
     let ca = setup.authority()?;
-    run.plan(&material, &ca, setup.programs(), SystemTime::now())
-        .map_err(|error| CliError::internal("the plan cannot be made").caused_by(&error))
+    let mut planned = run
+        .plan(&material, &ca, setup.programs(), SystemTime::now())
+        .map_err(|error| CliError::internal("the plan cannot be made").caused_by(&error))?;
+    planned.findings.extend(setup.unreached_masters().await);
+    Ok(planned)
 }
 
 /// Says what was found; with something that stops, that is the end.
@@ -317,7 +324,10 @@ async fn end(ui: &mut Printer, setup: Setup, run: Run, exit: Option<Exit>) -> Re
     let (execs, trips) = run.cost();
     let (hosts, took) = setup.close(run).await?;
     let counts = Counts::of(&hosts);
-    let good = counts.failed + counts.unreachable == 0;
+    let interrupted = hosts
+        .iter()
+        .any(|(_, outcome)| matches!(outcome, Outcome::Skipped { why } if why.contains("interrupted")));
+    let good = counts.failed + counts.unreachable == 0 && !interrupted;
     let text = summary(&hosts, took);
     ui.styled_result(
         &text,
@@ -337,12 +347,9 @@ async fn end(ui: &mut Printer, setup: Setup, run: Run, exit: Option<Exit>) -> Re
     Ok(exit.unwrap_or(match () {
         () if counts.failed > 0 => Exit::StepsFailed,
         () if counts.unreachable > 0 => Exit::HostsUnreachable,
-        () if hosts.iter().any(
-            |(_, outcome)| matches!(outcome, Outcome::Skipped { why } if why.contains("interrupted")),
-        ) =>
-        {
-            Exit::Interrupted
-        }
+        () if interrupted => Exit::Interrupted,
+        // Nothing that was asked for was done.
+        () if what == "install" && !hosts.iter().any(|(_, outcome)| outcome.is_good()) => Exit::StepsFailed,
         () => Exit::Done,
     }))
 }
@@ -355,7 +362,8 @@ fn summary(hosts: &[(String, Outcome)], took: std::time::Duration) -> String {
         return format!("Nothing to change: {} hosts are as they are to be ({seconds:.1} s).\n", hosts.len());
     }
     let blank = if counts.failed + counts.unreachable > 0 { "\n" } else { "" };
-    format!("{}{blank}{} ({seconds:.1} s).\n", table(hosts), counts.words())
+    let shown: String = table(hosts).lines().map(|line| visible(line) + "\n").collect();
+    format!("{shown}{blank}{} ({seconds:.1} s).\n", counts.words())
 }
 
 /// Says with what it goes on.
@@ -365,7 +373,7 @@ fn resume(ui: &mut Printer, args: &HostArgs) -> Result<(), CliError> {
         installer::run::runs_dir(&installer::connect::state_dir(&args.inventory, &inventory.cluster.name));
     let earlier = Journal::latest(&runs)
         .map_err(|error| CliError::usage("the journal of the last run cannot be read").caused_by(&error))?;
-    let Some(earlier) = earlier.filter(|earlier| !earlier.all_well()) else {
+    let Some(earlier) = earlier.filter(|earlier| earlier.was_begun() && !earlier.all_well()) else {
         return Err(CliError::usage(
             "there is no run to go on with: the last one came to its end, or there was none",
         )
@@ -382,5 +390,5 @@ fn resume(ui: &mut Printer, args: &HostArgs) -> Result<(), CliError> {
 
 async fn cluster_findings(setup: &Setup, run: &Run) -> Result<Vec<Finding>, CliError> {
     let control = setup.control()?;
-    Ok(installer::run::cluster_findings(run.inventory(), &control.agents().await))
+    Ok(installer::run::cluster_findings(run.inventory(), run.excluded(), &control.agents().await))
 }

@@ -29,6 +29,7 @@ use crate::inventory_file;
 use crate::password;
 use crate::printer::{Printer, style};
 use crate::progress::{Progress, Screen};
+use crate::text::visible;
 use crate::version;
 
 /// A name that is not found by then is not found.
@@ -133,6 +134,7 @@ impl Setup {
             max_failures: None,
             become_password,
             ssh_password,
+            ssh_password_for_all: args.ask_pass,
             exclude: args.exclude.iter().cloned().collect::<BTreeSet<_>>(),
         };
         Ok(Run::new(self.inventory.clone(), options, self.connector()?, Arc::clone(&self.listener)))
@@ -144,6 +146,8 @@ impl Setup {
         let named = known_hosts(&self.inventory.hosts, &self.base);
         if !named.is_empty() {
             settings.known_hosts = named;
+            // What is revoked there stays so.
+            settings.known_hosts.push(PathBuf::from("/etc/ssh/ssh_known_hosts"));
         }
         settings.agent = env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
         settings.prompt = io::stdin().is_terminal().then(|| {
@@ -204,7 +208,8 @@ impl Setup {
         });
         let found = names.map(|name| async move {
             let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), 0))).await;
-            let address = found.ok()?.ok()?.next()?.ip();
+            // The same of several each time; those of IPv4 come first.
+            let address = found.ok()?.ok()?.map(|found| found.ip()).min()?;
             Some((name, address))
         });
         futures_util::future::join_all(found).await.into_iter().flatten().collect()
@@ -222,6 +227,38 @@ impl Setup {
         made.map(|(pki, _)| pki.cluster).map_err(|cause| {
             CliError::usage("the cluster's certificate authority cannot be used").caused_by(&cause)
         })
+    }
+
+    /// The digest of the cluster's authority, where there is one: nothing is made.
+    pub(super) fn known_authority(&self) -> Result<Option<installer::item::Sum>, CliError> {
+        let (dir, cluster) = (self.state.join("pki"), &self.inventory.cluster.name);
+        let known = pki::directory::open(&dir, cluster).map_err(|cause| {
+            CliError::usage("the cluster's certificate authority cannot be used").caused_by(&cause)
+        })?;
+        Ok(known.map(|pki| installer::item::Sum::of(pki.cluster.certificate().as_bytes())))
+    }
+
+    /// Whether this machine reaches the port of each master, which it speaks to directly: a refusal is fine before an install.
+    pub(super) async fn unreached_masters(&self) -> Vec<Finding> {
+        let port = self.inventory.cluster.port;
+        let masters: Vec<_> = self.inventory.with_role(Role::Master).collect();
+        let tried = masters.iter().map(|host| async move {
+            let address = host.address.to_string();
+            let tried = tokio::time::timeout(LOOKUP, tokio::net::TcpStream::connect((address.as_str(), port))).await;
+            let silent = match tried {
+                Ok(Ok(_)) => false,
+                Ok(Err(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
+                Err(_) => true,
+            };
+            silent.then(|| Finding {
+                host: host.name.clone(),
+                check: "network",
+                level: Level::Error,
+                what: format!("this machine does not reach {}", authority(&host.address, port)),
+                remedy: format!("open TCP port {port} for it: commands speak to masters directly, also where SSH goes over a jump host"),
+            })
+        });
+        futures_util::future::join_all(tried).await.into_iter().flatten().collect()
     }
 
     /// A client of the cluster with the operator's certificate.
@@ -334,9 +371,8 @@ fn programs(inventory: &Inventory, args: &HostArgs, base: &Base) -> Result<Progr
         let wrong = |cause: &(dyn std::error::Error + 'static)| {
             CliError::usage(format!("{} cannot go to nodes", file.display())).caused_by(cause)
         };
-        let bytes = fs::read(&file).map_err(|cause| wrong(&cause))?;
-        let needs = binary::needs(&bytes).map_err(|cause| wrong(&cause))?;
-        drop(bytes);
+        let opened = fs::File::open(&file).map_err(|cause| wrong(&cause))?;
+        let needs = binary::needs(opened).map_err(|cause| wrong(&cause))?;
         if let Some(wanted) = wanted.filter(|wanted| *wanted != needs.machine) {
             return Err(CliError::usage(format!(
                 "{} is a program for {}, and the inventory names it for {wanted}",
@@ -449,10 +485,10 @@ pub(super) fn removal_view(removals: &[(String, Removal)]) -> String {
             text += "  nothing was put there\n";
         }
         for words in &removal.words {
-            text += &format!("  {words}\n");
+            text += &format!("  {}\n", visible(words));
         }
         for (path, why) in &removal.kept {
-            text += &format!("  leave {path}: {why}\n");
+            text += &format!("  leave {}: {why}\n", visible(path));
         }
     }
     text

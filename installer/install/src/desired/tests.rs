@@ -48,7 +48,7 @@ fn shown(desired: &Desired) -> String {
                 writeln!(text, "==== {phase}: {path}/ ({access}), data: {data}")
             }
             Item::Link { path, target } => writeln!(text, "==== {phase}: {path} -> {target}"),
-            Item::Unit { name, inputs } => {
+            Item::Unit { name, inputs, .. } => {
                 writeln!(text, "==== {phase}: start {name} with {}", inputs.as_ref().map_or("-", Sum::short))
             }
             other => writeln!(text, "==== {phase}: {}", other.what()),
@@ -71,7 +71,7 @@ fn an_agent_has_this() {
 fn a_new_certificate_or_configuration_restarts_its_daemon_and_never_the_tasks() {
     let inputs = |desired: &Desired, unit: &str| {
         desired.iter().find_map(|item| match item {
-            Item::Unit { name, inputs } if name == unit => Some(inputs.clone()),
+            Item::Unit { name, inputs, .. } if name == unit => Some(inputs.clone()),
             _ => None,
         })
     };

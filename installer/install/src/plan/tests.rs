@@ -7,7 +7,7 @@ fn text(path: &str, text: &str) -> Item {
 }
 
 fn unit(inputs: Option<&Sum>) -> Item {
-    Item::Unit { name: "u.service".to_owned(), inputs: inputs.cloned() }
+    Item::Unit { name: "u.service".to_owned(), inputs: inputs.cloned(), reads: vec!["/etc/f".to_owned()] }
 }
 
 fn desired(items: impl IntoIterator<Item = Item>) -> Desired {
@@ -162,4 +162,18 @@ fn a_fingerprint_tells_other_steps_but_not_new_certificates() {
         fingerprint(&plan(&desired([Item::File { path, access, content }]), &Facts::default()).unwrap())
     };
     assert_eq!(secret("a key"), secret("another key"));
+}
+
+#[test]
+fn a_file_that_is_put_right_restarts_who_reads_it() {
+    let sum = Sum::of(b"x");
+    let desired = desired([text("/etc/f", "text"), unit(Some(&sum)), unit(None)]);
+    let mut facts = Facts::default();
+    facts.manifest.read(&Entry::File("/etc/f", &Sum::of(b"text")).line());
+    facts.paths.insert("/etc/f".to_owned(), found(Kind::File, Some("edited")));
+    facts.units.insert("u.service".to_owned(), running(Some(&sum)));
+    insta::assert_snapshot!(words(&desired, &facts), @r"
+    /etc/f: changed (0644 root:root, 4 B)
+    u.service: restart
+    ");
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -11,7 +12,7 @@ use inventory::Role;
 use super::Run;
 use crate::control::{Control, ControlError};
 use crate::desired::{AGENT_UNIT, MASTER_UNIT};
-use crate::event::{Event, Failure, Outcome};
+use crate::event::{Event, Failure, Listener, Outcome};
 use crate::facts::Facts;
 use crate::host::{Host, Stopped, Work};
 use crate::item::Desired;
@@ -21,6 +22,8 @@ use crate::plan::Step;
 
 /// A master that was started leads after this.
 const LEADER_WITHIN: Duration = Duration::from_secs(60);
+/// One that was not answers after this.
+const PRESENT_WITHIN: Duration = Duration::from_secs(5);
 /// Agents that were started have registered after this.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(60);
 /// The lock is renewed so often.
@@ -54,13 +57,20 @@ impl Run {
     /// # Errors
     /// When another installer is at work on this cluster.
     pub async fn carry_out(&mut self, control: &Control, owner: &Owner) -> Result<(), CarryError> {
+        self.under_lock(owner, async |run: &mut Self| run.phases(control).await).await
+    }
+
+    /// Does something while no other installer does anything.
+    pub(super) async fn under_lock(
+        &mut self,
+        owner: &Owner,
+        work: impl AsyncFnOnce(&mut Self),
+    ) -> Result<(), CarryError> {
         let locked = self.lock(owner).await?;
-        let done = {
-            let renew = renew(locked.clone(), owner);
-            tokio::select! {
-                () = self.phases(control) => Ok(()),
-                lost = renew => Err(CarryError::Lost(Box::new(lost))),
-            }
+        let renew = renew(locked.clone(), owner, Arc::clone(&self.stop), Arc::clone(&self.listener));
+        let done = tokio::select! {
+            () = work(self) => Ok(()),
+            lost = renew => Err(CarryError::Lost(Box::new(lost))),
         };
         if let (Ok(()), Some(host)) = (&done, locked) {
             // It runs out by itself when this fails.
@@ -69,10 +79,13 @@ impl Run {
         done
     }
 
-    /// Takes the lock on the master. Without one that is connected to, nothing can be begun anyway.
+    /// Takes the lock on the master; where none is part of this run, on the first host that is.
     async fn lock(&self, owner: &Owner) -> Result<Option<Arc<Host>>, CarryError> {
         let master = self.active().find(|host| host.roles.contains(&Role::Master));
-        let Some(host) = master.and_then(|host| self.link(&host.name)) else { return Ok(None) };
+        let Some(host) = master.or_else(|| self.active().next()).and_then(|host| self.link(&host.name))
+        else {
+            return Ok(None);
+        };
         let failed = |failure| CarryError::Lock { host: host.name.clone(), failure };
         let mut dead: Option<String> = None;
         loop {
@@ -101,10 +114,7 @@ impl Run {
         self.take_phase(Phase::Distribute).await;
         self.take_phase(Phase::Masters).await;
         if let Err(why) = self.masters_lead(control).await {
-            let names: Vec<String> = self.active().map(|host| host.name.clone()).collect();
-            for name in names {
-                self.end(&name, Outcome::Skipped { why: why.clone() });
-            }
+            self.stop_short(&why);
             return;
         }
         if let Err(error) = self.admit(control).await {
@@ -114,6 +124,19 @@ impl Run {
         self.take_phase(Phase::Agents).await;
         self.agents_register(control).await;
         self.end_well();
+    }
+
+    /// Nothing more can be done. What was changed on a host has not come to its end.
+    pub(super) fn stop_short(&mut self, why: &str) {
+        let names: Vec<String> = self.active().map(|host| host.name.clone()).collect();
+        for name in names {
+            let begun = self.members.get(&name).is_some_and(|member| member.taken > 0);
+            if begun {
+                self.fail(&name, Phase::Masters, "what depends on a master", Failure::new(why, None));
+            } else {
+                self.end(&name, Outcome::Skipped { why: why.to_owned() });
+            }
+        }
     }
 
     /// Those that came so far are as they are to be.
@@ -188,11 +211,13 @@ impl Run {
             .filter(|host| host.roles.contains(&Role::Master))
             .map(|host| host.name.clone())
             .collect();
-        if masters.is_empty() {
-            return Err("no master could be started".to_owned());
-        }
         self.tell(Event::Waiting { what: "a master to lead".to_owned() });
-        let Err(error) = control.leader(LEADER_WITHIN).await else { return Ok(()) };
+        // One that is no part of this run may lead all the same.
+        let within = if masters.is_empty() { PRESENT_WITHIN } else { LEADER_WITHIN };
+        let Err(error) = control.leader(within).await else { return Ok(()) };
+        if masters.is_empty() {
+            return Err("no master answers, and none is part of this run".to_owned());
+        }
         for name in masters {
             let mut failure = Failure::of(&error, Some(reach_hint(&error)));
             failure.said = self.log_of(&name, MASTER_UNIT).await;
@@ -261,16 +286,25 @@ fn reach_hint(error: &ControlError) -> String {
     }
 }
 
-/// Keeps the lock for as long as it is waited for; ends only when somebody else has it.
-async fn renew(host: Option<Arc<Host>>, owner: &Owner) -> Owner {
+/// Keeps the lock for as long as it is waited for; ends only when somebody else has it. When it can be kept no longer, no further host is
+/// begun.
+async fn renew(host: Option<Arc<Host>>, owner: &Owner, stop: Arc<AtomicBool>, listener: Listener) -> Owner {
     let Some(host) = host else { return std::future::pending().await };
+    let mut renewed = Instant::now();
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
-        // A host that does not answer is found out by its own steps.
-        if let Ok(text) = host.run(lock::script(lock::DIR, owner, Act::Renew)).await
-            && let Some(Answer::Held(holder)) = lock::answer(&text)
-        {
-            return holder;
+        let answer = host.run(lock::script(lock::DIR, owner, Act::Renew)).await;
+        match answer.ok().as_deref().and_then(lock::answer) {
+            Some(Answer::Taken) => renewed = Instant::now(),
+            Some(Answer::Held(holder)) => return holder,
+            Some(Answer::Released) | None => {
+                let runs_out = renewed.elapsed() + RENEW_EVERY > Duration::from_secs(lock::SECONDS);
+                if runs_out && !stop.swap(true, Ordering::Relaxed) {
+                    let text =
+                        "the lock cannot be kept, since this host does not answer: no further host is begun";
+                    listener(Event::Note { host: Some(host.name.clone()), text: text.to_owned() });
+                }
+            }
         }
     }
 }

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::Run;
+use super::{CarryError, Run};
 use crate::apply::{Progress, progress};
-use crate::desired::{AGENT_UNIT, MASTER_UNIT, TASKS_UNIT};
+use crate::desired::{AGENT_UNIT, CA, MASTER_UNIT, TASKS_UNIT};
 use crate::event::{Event, Failure, Outcome};
 use crate::facts::{Facts, Kind};
+use crate::host::Blind;
+use crate::item::Sum;
+use crate::lock::Owner;
 use crate::manifest::{self, Entry, Manifest};
 use crate::phase::Phase;
 use crate::probe::Look;
@@ -43,13 +46,14 @@ impl Removal {
     /// The script.
     #[must_use]
     fn script(&self) -> String {
-        let mut script = format!("{SCRIPT}lock=/run/clusterctl-apply.lock\nalone\n");
+        let places = crate::apply::Places::default();
+        let mut script = format!("{SCRIPT}lock={} staging={}\nalone\n", places.lock, places.staging);
         for (number, call) in self.calls.iter().enumerate() {
             let number = number.to_string();
             let words = ["step", &number].into_iter().chain(call.iter().map(String::as_str));
             script += &line(words);
         }
-        script.push_str("rm -f \"$lock\"\nsay end .\n");
+        script.push_str("say end .\n");
         script
     }
 }
@@ -79,8 +83,7 @@ pub fn removal(facts: &Facts) -> Removal {
             Some(found)
                 if found.kind == Kind::File && found.sum.as_ref().is_some_and(|sum| sums.contains(sum)) =>
             {
-                let words =
-                    ["remove_file", path].into_iter().chain(sums.iter().map(crate::item::Sum::as_str));
+                let words = ["remove_file", path].into_iter().chain(sums.iter().map(Sum::as_str));
                 removal.call(words, format!("remove {path}"));
             }
             Some(_) => {
@@ -153,23 +156,37 @@ fn remove_list(removal: &mut Removal, kept: &Manifest, list: &Manifest, list_dir
 
 impl Run {
     /// Looks at what was put on hosts, in two looks: the list, and then what it names.
-    pub async fn look_for_removal(&mut self) {
+    ///
+    /// `ca` is the digest of this cluster's authority: a host that believes another one, or any where this is none, is another cluster's.
+    pub async fn look_for_removal(&mut self, ca: Option<&Sum>) {
         let names: Vec<String> =
             self.active().map(|host| host.name.clone()).filter(|name| self.is_unseen(name)).collect();
         let phase = self.begin(Phase::Facts, names.len());
         let links: Vec<_> = names.iter().filter_map(|name| self.link(name)).collect();
         let looked: Vec<_> = stream::iter(links)
             .map(|link| async move {
-                let facts = async {
-                    let first = Look { manifest: true, ..Look::default() };
-                    let list = link.look(&first).await?.manifest;
+                let facts: Result<Facts, Blind> = async {
+                    let first = Look { manifest: true, system: true, ..Look::default() };
+                    let seen = link.look(&first).await?;
+                    if !seen.system.root {
+                        let hint = "write `become: sudo` under `ssh:`, or log in as root";
+                        return Err(Failure::new("the login user is not root", Some(hint.to_owned())).into());
+                    }
+                    let list = seen.manifest;
+                    if let Some(theirs) = list.files.get(CA)
+                        && ca.is_none_or(|ca| !theirs.contains(ca))
+                    {
+                        let hint = "correct its address, or reset it with that cluster's inventory and its directory .clusterctl";
+                        return Err(Failure::new("it belongs to another cluster", Some(hint.to_owned())).into());
+                    }
                     let paths: BTreeSet<String> =
                         list.files.keys().chain(&list.links).chain(list.dirs.keys()).cloned().collect();
                     let second =
                         Look { manifest: true, paths: paths.into_iter().collect(), ..Look::default() };
                     if list.is_empty() { Ok(Facts::default()) } else { link.look(&second).await }
-                };
-                (link.name.clone(), facts.await)
+                }
+                .await;
+                (link.name.clone(), facts)
             })
             .buffer_unordered(self.options.parallel.max(1))
             .collect()
@@ -191,7 +208,18 @@ impl Run {
     }
 
     /// Removes it.
-    pub async fn remove(&mut self, removals: &[(String, Removal)]) {
+    ///
+    /// # Errors
+    /// When another installer is at work on this cluster.
+    pub async fn remove(&mut self, removals: &[(String, Removal)], owner: &Owner) -> Result<(), CarryError> {
+        if removals.iter().all(|(_, removal)| removal.is_empty()) {
+            self.remove_all(removals).await;
+            return Ok(());
+        }
+        self.under_lock(owner, async |run: &mut Self| run.remove_all(removals).await).await
+    }
+
+    async fn remove_all(&mut self, removals: &[(String, Removal)]) {
         let begun = self.begin(Phase::Remove, removals.len());
         let this = &*self;
         let removed: Vec<_> = stream::iter(removals)
@@ -218,6 +246,10 @@ impl Run {
             step.and_then(|step| removal.words.get(step)).cloned().unwrap_or_else(|| "the removal".to_owned())
         };
         let answer = link.run_long(removal.script()).await.map_err(|failure| (what(None), failure))?;
+        for path in answer.lines().filter_map(|line| line.strip_prefix("stays\t")) {
+            let text = format!("{path} is left: there is something in it that no installer put there");
+            self.tell(Event::Note { host: Some(name.to_owned()), text });
+        }
         let last = answer.lines().filter_map(progress).next_back();
         match last {
             Some(Progress::Ended) => Ok(()),
@@ -239,7 +271,7 @@ impl Run {
 mod tests {
     use super::*;
     use crate::facts::Found;
-    use crate::item::{Access, Sum};
+    use crate::item::Access;
 
     fn found(kind: Kind, sum: Option<Sum>) -> Found {
         let access = Access::root(0o644);

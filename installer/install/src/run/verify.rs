@@ -1,22 +1,18 @@
 //! Looking at a cluster that is there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use inventory::{Inventory, Role};
 
 use super::Run;
 use crate::control::{Control, ControlError, Seen};
-use crate::event::Outcome;
 use crate::preflight::{Finding, Level};
 
 impl Run {
     /// Where nothing is to be done: whether a master leads and all agents are there.
     pub async fn verify(&mut self, control: &Control) {
         if let Err(why) = self.masters_lead(control).await {
-            let names: Vec<String> = self.active().map(|host| host.name.clone()).collect();
-            for name in names {
-                self.end(&name, Outcome::Skipped { why: why.clone() });
-            }
+            self.stop_short(&why);
             return;
         }
         match self.admit(control).await {
@@ -31,6 +27,7 @@ impl Run {
 #[must_use]
 pub fn cluster_findings(
     inventory: &Inventory,
+    excluded: &BTreeSet<String>,
     agents: &Result<BTreeMap<String, Seen>, ControlError>,
 ) -> Vec<Finding> {
     let finding = |host: &str, check, level, what: String, remedy: &str| Finding {
@@ -49,7 +46,9 @@ pub fn cluster_findings(
         }
     };
     let mut findings = Vec::new();
-    for host in inventory.hosts.iter().filter(|host| host.is_agent()) {
+    let expected =
+        |host: &&inventory::Host| host.is_agent() && !host.absent_ok && !excluded.contains(&host.name);
+    for host in inventory.hosts.iter().filter(expected) {
         let what = match known.get(&host.name) {
             Some(seen) if seen.state == "active" => continue,
             Some(seen) => format!("the cluster says that it is {}", seen.state),
@@ -86,7 +85,7 @@ hosts:
             seen("b1", "active"),
             seen("b2", "gone"),
         ]);
-        let findings = cluster_findings(&inventory, &Ok(known));
+        let findings = cluster_findings(&inventory, &BTreeSet::new(), &Ok(known));
         let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,

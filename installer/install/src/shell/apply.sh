@@ -20,10 +20,18 @@ step() {
     say done "$number"
 }
 
-# One at a time: what an installer left behind that was killed may still be at work.
+# One at a time. What an installer left behind whose machine went away waits for its files for ever: it is ended.
 alone() {
-    mkdir -p "${lock%/*}" && exec 9>"$lock" || failed receive 1 "cannot make $lock"
-    flock -w 60 9 || failed receive 1 "another installer is at work on this host, and was for a minute"
+    mkdir -p "${lock%/*}" && exec 9>>"$lock" || failed receive 1 "cannot make $lock"
+    flock -w 20 9 || end_other && flock -w 40 9 ||
+        failed receive 1 "another installer is at work on this host, and was for a minute; wait until it is done"
+    echo "$$" >"$lock"
+}
+end_other() {
+    old=$(cat "$lock")
+    # The number may be another process's by now: it counts only if that one has the lock open.
+    [ -n "$old" ] && [ "$lock" -ef "/proc/$old/fd/9" ] || return 0
+    kill -TERM -- "-$(awk '{ print $5 }' "/proc/$old/stat")" 2>/dev/null || kill -TERM "$old" 2>/dev/null || true
 }
 
 # Takes the files in that follow on standard input: their digests stand in the file named .sums among them.
@@ -38,7 +46,13 @@ receive() {
 
 # Says what is about to be put there, before it is.
 note() {
-    mkdir -p "${manifest%/*}" && cat "$staging/.note" >>"$manifest" && settle "$manifest"
+    new=${manifest%/*}/.manifest.clusterctl-new
+    mkdir -p "${manifest%/*}" && {
+        { [ ! -e "$manifest" ] || cat "$manifest"; } >"$new" && cat "$staging/.note" >>"$new" && settle "$new" && mv -f "$new" "$manifest"
+    } || {
+        rm -f "$new"
+        return 1
+    }
 }
 
 # On the disk, not only on its way there.
@@ -56,12 +70,15 @@ make_user() {
 set_access() { chown "$3:$4" "$1" && chmod "$2" "$1"; }
 make_dir() { { [ -d "$1" ] || mkdir "$1"; } && set_access "$@"; }
 
+# With SELinux, a file has the label of where it was made.
+label() { ! have restorecon || restorecon -F "$1" || true; }
+
 put() {
     staged=$staging/$1
     shift
     new=${1%/*}/.${1##*/}.clusterctl-new
     # A disk that is full leaves half a file behind.
-    { mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && mv -f "$new" "$1"; } || {
+    { mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && label "$new" && mv -f "$new" "$1"; } || {
         rm -f "$new"
         return 1
     }

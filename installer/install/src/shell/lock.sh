@@ -2,7 +2,10 @@
 LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 umask 077
-exec 9>"$dir.flock" && flock -w 10 9 || exit 1
+exec 9>"$dir.flock" && flock -w 10 9 || {
+    echo "cannot lock $dir.flock: another installer asks at this moment" >&2
+    exit 1
+}
 now=$(date +%s)
 
 field() { sed -n "s/^$1=//p" "$dir/owner" 2>/dev/null; }
@@ -20,6 +23,6 @@ renew() {
     if [ "$(field token)" = "$token" ]; then hold; else held; fi
 }
 release() {
-    if [ "$(field token)" = "$token" ]; then rm -rf "$dir" "$dir.flock"; fi
+    if [ "$(field token)" = "$token" ]; then rm -rf "$dir"; fi
     echo released
 }

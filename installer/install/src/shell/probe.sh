@@ -34,6 +34,8 @@ system() {
     for tool in awk base64 cat chmod chown cp df flock gzip id ln mkdir mv readlink rm sed sha256sum stat sync systemctl tar; do
         have "$tool" || say lacks "$tool"
     done
+    # Of BusyBox, some have a flock that cannot wait.
+    ! have flock || (exec 9</ && flock -s -w 1 9) 2>/dev/null || say lacks "flock -w"
 }
 
 # The file system that a path is on, or will be on.

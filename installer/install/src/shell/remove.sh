@@ -3,6 +3,7 @@ LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
 tab=$(printf '\t')
 
+exec 3>&1
 say() { printf '%s\t%s\n' "$1" "$2"; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -18,7 +19,7 @@ step() {
 }
 
 alone() {
-    exec 9>"$lock" && flock -w 60 9 && return 0
+    exec 9>>"$lock" && flock -w 60 9 && rm -rf "$staging" && return 0
     say failed "receive${tab}1$tab$(echo 'another installer is at work on this host' | base64 | tr -d '\n')"
     exit 1
 }
@@ -46,7 +47,12 @@ remove_file() {
 }
 
 remove_link() { [ ! -L "$1" ] || rm -f "$1"; }
-remove_dir() { [ ! -d "$1" ] || rmdir "$1" 2>/dev/null || true; }
+remove_dir() {
+    [ -d "$1" ] || return 0
+    # What an installer was about to put there when it was cut off.
+    rm -f "$1"/.*.clusterctl-new "$1"/*.clusterctl-new
+    rmdir "$1" 2>/dev/null || say stays "$1" >&3
+}
 remove_data() { rm -rf "$1"; }
 remove_user() {
     id -u "$1" >/dev/null 2>&1 || return 0

@@ -15,7 +15,8 @@ const MAX_LINES: usize = 20_000;
 pub(crate) type Include<'a> = dyn FnMut(&str) -> Vec<(PathBuf, String)> + 'a;
 
 /// Options whose absence changes where a connection goes or who is trusted.
-const MATTERS: [&str; 7] = [
+const MATTERS: [&str; 8] = [
+    "revokedhostkeys",
     "proxycommand",
     "hostkeyalias",
     "certificatefile",
