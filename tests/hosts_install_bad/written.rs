@@ -32,12 +32,9 @@ pub(crate) fn operator_of(testbed: &Testbed, user: &str, roles: &[&str]) -> Oper
 
 /// How a host came out of a run, as the table at its end says.
 pub(crate) fn word(ran: &Ran, host: &str) -> String {
-    let row = ran.stdout.lines().find(|line| line.split_whitespace().next() == Some(host));
-    row.unwrap_or_else(|| panic!("{host} is not in the table: {ran}"))
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .to_owned()
+    let rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.filter(|words| words.len() > 1 && words[0] == host).last();
+    row.unwrap_or_else(|| panic!("{host} is not in the table: {ran}"))[1].to_owned()
 }
 
 /// A run of `install -y` that has to put all right, and one more that has nothing to do.

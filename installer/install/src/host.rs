@@ -122,7 +122,6 @@ impl Host {
     /// # Errors
     /// At the first that fails.
     pub async fn take(&self, work: &Work<'_>) -> Result<(), Stopped> {
-        let stopped = |what: &str, failure| Stopped { what: what.to_owned(), failure };
         let sending = "what is sent to the host";
         (work.listener)(Event::StepStarted {
             host: self.name.clone(),
@@ -132,6 +131,11 @@ impl Host {
             of: work.steps.len(),
             expected: 10,
         });
+        let heard = Arc::new(Mutex::new(Heard::new(&self.name, work)));
+        let stopped = |failure| {
+            let stopped = Stopped { what: sending.to_owned(), failure };
+            heard.lock().unwrap_or_else(PoisonError::into_inner).fail(stopped)
+        };
         let made = {
             let (places, desired) = (work.places.clone(), work.desired.clone());
             let (steps, facts) = (work.steps.to_vec(), work.facts.clone());
@@ -140,14 +144,13 @@ impl Host {
         };
         let parcel = match made {
             Ok(Ok(parcel)) => parcel,
-            Ok(Err(error)) => return Err(stopped(sending, Failure::of(&error, None))),
-            Err(error) => return Err(stopped(sending, Failure::of(&error, None))),
+            Ok(Err(error)) => return Err(stopped(Failure::of(&error, None))),
+            Err(error) => return Err(stopped(Failure::of(&error, None))),
         };
-        let heard = Arc::new(Mutex::new(Heard::new(&self.name, work)));
         let result = self.send(parcel, work, &heard).await;
-        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&heard.failed, heard.ended, result) {
-            (Some(stopped), ..) => Err(stopped.clone()),
+        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+        match (heard.failed.clone(), heard.ended, result) {
+            (Some(stopped), ..) => Err(stopped),
             (None, true, Ok(_)) => Ok(()),
             (None, _, Err(error)) => Err(heard.stopped(failure(error))),
             // The status alone is no proof of anything: it did not come to its end.
@@ -288,19 +291,21 @@ impl Heard {
         }
     }
 
-    fn fail(&mut self, stopped: Stopped) {
+    /// Every failure is told, since the log is made of what is told.
+    fn fail(&mut self, stopped: Stopped) -> Stopped {
         let (host, phase, what) = (self.host.clone(), self.phase, stopped.what.clone());
         (self.listener)(Event::StepFailed { host, phase, what, failure: stopped.failure.clone() });
-        self.failed = Some(stopped);
+        self.failed = Some(stopped.clone());
+        stopped
     }
 
     /// It ended without a word of its own: the step that ran is the one that is in doubt.
-    fn stopped(&self, failure: Failure) -> Stopped {
+    fn stopped(&mut self, failure: Failure) -> Stopped {
         let what = match self.running {
             Some((step, _)) => self.what(step),
             None => "what is sent to the host".to_owned(),
         };
-        Stopped { what, failure }
+        self.fail(Stopped { what, failure })
     }
 }
 
