@@ -78,6 +78,7 @@ pub(crate) fn log_in(ui: &mut Printer, args: &LoginArgs) -> Result<Exit, CliErro
     }
     let ca = target.ca.clone();
     let client = args.cluster.client_of(target)?;
+    client.safe_for("a password")?;
     let user = match &args.user {
         Some(user) => user.clone(),
         None => ask_user(ui)?,

@@ -93,7 +93,7 @@ enum UserCommand {
         #[arg(short, long)]
         yes: bool,
     },
-    /// Give a user a new password; logins with the old one end
+    /// Give a user a new password; logins with the old one, and tokens made by that user, end
     #[command(after_help = "Example:\n  clusterctl user passwd ann --password-file -")]
     Passwd {
         /// The name
@@ -126,6 +126,7 @@ pub(crate) fn run(ui: &mut Printer, args: &UserArgs) -> Result<Exit, CliError> {
             if *token {
                 return add_with_token(ui, &client, name, *role, *expires);
             }
+            client.safe_for("a password")?;
             let password = password::read_new(ui, password_file.as_deref(), "Password of the new user")?;
             block_on(async { Ok(client.put_user(name, role.name(), Some(&password)).await?) })?;
             done(ui, "added", name, &format!("{name} is {}", role.name()))
@@ -137,10 +138,16 @@ pub(crate) fn run(ui: &mut Printer, args: &UserArgs) -> Result<Exit, CliError> {
         }
         UserCommand::Passwd { name, password_file } => {
             let user = block_on(async { Ok(client.user(name).await?) })?;
+            client.safe_for("a password")?;
             let password = password::read_new(ui, password_file.as_deref(), "New password")?;
             let role = value::text(&user, "role").to_owned();
             block_on(async { Ok(client.put_user(name, &role, Some(&password)).await?) })?;
-            done(ui, "changed", name, &format!("{name} has a new password; logins with the old one are over"))
+            done(
+                ui,
+                "changed",
+                name,
+                &format!("{name} has a new password; old logins, and tokens that {name} made, are over"),
+            )
         }
     }
 }

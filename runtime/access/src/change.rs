@@ -16,6 +16,8 @@ use crate::secret::{Sum, TokenId};
 
 /// A user has at most so many tokens, so that one commit can take them all with the user.
 pub const MAX_TOKENS: usize = 100;
+/// A user has made at most so many, whomever for: all of them end with the user's password. A login may make some more.
+const MAX_MADE: usize = MAX_TOKENS - 10;
 /// Expired tokens are removed with other changes, so many at a time: what is left of one commit.
 const SWEPT: usize = 10;
 /// A login lasts so long.
@@ -87,6 +89,11 @@ pub enum ChangeError {
         "{0} has {MAX_TOKENS} tokens, and no more are possible; revoke some with DELETE /clusterctl/v1/tokens/<id>"
     )]
     TooManyTokens(UserName),
+    /// The user has made as many tokens as one may.
+    #[error(
+        "{0} has made {MAX_MADE} tokens, and no more are possible; revoke some with DELETE /clusterctl/v1/tokens/<id>"
+    )]
+    MadeTooMany(UserName),
     /// The password was changed while it was checked.
     #[error("the password was changed in this moment; log in with the new one")]
     PasswordChanged,
@@ -198,9 +205,14 @@ fn put_user(
         NewPassword::Remove => None,
         NewPassword::Set(hash) => Some(hash),
     };
-    // Who knew the old password may have logged in with it. And a new user has no tokens, whatever was left of one before.
-    let void = |token: &&std::sync::Arc<Token>| before.is_none() || other_password && token.login;
-    let void: Vec<TokenId> = plan.book.tokens_of(&name).filter(void).map(|token| token.id.clone()).collect();
+    // Who knew the old password may have logged in with it, and have made other tokens then, for other users, too. And a new user
+    // has no tokens, whatever was left of one before.
+    let void = |token: &&std::sync::Arc<Token>| {
+        let own = token.user == name;
+        let by_password = own && token.login || token.by == name.as_str();
+        own && before.is_none() || other_password && by_password
+    };
+    let void: Vec<TokenId> = plan.book.tokens().filter(void).map(|token| token.id.clone()).collect();
     plan.remove_tokens(&void)?;
     plan.outcome = if before.is_none() { Outcome::Created } else { Outcome::Changed };
     let created = before.map_or(now, |user| user.created);
@@ -228,7 +240,7 @@ fn add_token(plan: &mut Plan, new: NewToken, by: &str, now: Timestamp) -> Result
     {
         return Err(ChangeError::PasswordChanged);
     }
-    make_room(plan, &new, now)?;
+    make_room(plan, &new, by, now)?;
     let lifetime = i64::try_from(new.lifetime.min(LONGEST).as_millis()).unwrap_or(i64::MAX);
     let token = Token {
         id: new.id,
@@ -248,9 +260,20 @@ fn add_token(plan: &mut Plan, new: NewToken, by: &str, now: Timestamp) -> Result
 
 /// Where there are too many tokens, expired ones go first. A login then takes the place of the one that ends first, since a
 /// program that logs in each time it runs must not lock itself out; tokens that somebody made on purpose stay.
-fn make_room(plan: &mut Plan, new: &NewToken, now: Timestamp) -> Result<(), ChangeError> {
+fn make_room(plan: &mut Plan, new: &NewToken, by: &str, now: Timestamp) -> Result<(), ChangeError> {
+    // What a certificate makes ends with no password, and needs no room in the commit that changes one.
+    let mut made = 0;
+    if let Ok(maker) = by.parse::<UserName>() {
+        let all: Vec<_> = plan.book.tokens().filter(|token| token.by == by).cloned().collect();
+        made = all.len();
+        if new.login.is_none() && made >= MAX_MADE {
+            let expired = all.iter().find(|token| token.expires <= now);
+            let expired = expired.ok_or(ChangeError::MadeTooMany(maker))?;
+            plan.remove_token(&expired.id)?;
+        }
+    }
     let mut own: Vec<_> = plan.book.tokens_of(&new.user).cloned().collect();
-    if own.len() < MAX_TOKENS {
+    if own.len() < MAX_TOKENS && made < MAX_TOKENS {
         return Ok(());
     }
     own.sort_by_key(|token| token.expires);

@@ -1,6 +1,7 @@
 //! Who a caller is, and whether it may do what it asks for.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::marathon::Timestamp;
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::book::{Book, User};
 use crate::header::{self, Credential};
-use crate::limit::Limiter;
+use crate::limit::Limits;
 use crate::name::UserName;
 use crate::password::{Gate, MAX_PASSWORD, PasswordHash};
 use crate::refusal::Refusal;
@@ -69,7 +70,7 @@ pub(crate) struct Checker {
 /// What is remembered between requests.
 #[derive(Debug)]
 struct Memory {
-    limiter: Mutex<Limiter>,
+    limits: Mutex<Limits>,
     right: Mutex<HashMap<UserName, Remembered>>,
     salt: [u8; 32],
     nobody: PasswordHash,
@@ -87,7 +88,7 @@ impl Checker {
     /// `nobody` is what is checked for users who have no password.
     pub(crate) fn new(cluster: String, nobody: PasswordHash) -> Result<Self, RandomError> {
         let memory = Memory {
-            limiter: Mutex::new(Limiter::new(std::hash::RandomState::new())),
+            limits: Mutex::new(Limits::new(std::hash::RandomState::new())),
             right: Mutex::default(),
             salt: random()?,
             nobody,
@@ -104,12 +105,13 @@ impl Checker {
         book: &Book,
         headers: &HeaderMap,
         peer: Option<&Identity>,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
         match (header::read(headers)?, peer) {
             (Some(Credential::Token(token)), _) => by_token(book, &token, now),
             (Some(Credential::Basic { user, password }), _) => {
-                let (user, _) = self.by_password(book, &user, password, true, now).await?;
+                let (user, _) = self.by_password(book, &user, password, true, from, now).await?;
                 Ok(Caller::User { name: user.name.clone(), role: user.role, token: None })
             }
             (None, Some(identity)) => self.by_certificate(book, identity),
@@ -133,6 +135,7 @@ impl Checker {
         name: &str,
         password: SecretString,
         remember: bool,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(Arc<User>, PasswordHash), Refusal> {
         let user = name.parse::<UserName>().ok().and_then(|name| book.user(&name).cloned());
@@ -146,7 +149,7 @@ impl Checker {
         let fits = password.expose_secret().len() <= MAX_PASSWORD;
         let password = if fits { password } else { SecretString::from("") };
         let (memory, name) = (Arc::clone(&self.memory), name.to_owned());
-        self.gate.run(move || memory.check(user, &name, &password, remember, now)).await?
+        self.gate.run(from, move || memory.check(user, &name, &password, remember, from, now)).await?
     }
 }
 
@@ -159,6 +162,7 @@ impl Memory {
         name: &str,
         password: &SecretString,
         remember: bool,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<(Arc<User>, PasswordHash), Refusal> {
         if remember
@@ -167,7 +171,7 @@ impl Memory {
         {
             return Ok((Arc::clone(user), hash));
         }
-        if let Some(wait) = lock(&self.limiter).wait(name, now) {
+        if let Some(wait) = lock(&self.limits).wait(name, from, now) {
             return Err(Refusal::TooOften { wait });
         }
         let hash = user.as_ref().and_then(|user| user.password.as_ref());
@@ -181,7 +185,7 @@ impl Memory {
                 Ok((user, hash))
             }
             _ => {
-                lock(&self.limiter).failed(name, now);
+                lock(&self.limits).failed(name, from, now);
                 Err(Refusal::WrongPassword)
             }
         }

@@ -31,8 +31,11 @@ mod login;
 mod tokens;
 mod users;
 
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::routing::{get, post};
 
@@ -73,6 +76,17 @@ impl Access {
             .route("/acs/api/v1/auth/providers", get(dcos::providers))
             .route("/pkgpanda/active.buildinfo.full.json", get(dcos::build_info))
             .with_state(self.clone())
+    }
+}
+
+/// Where a request comes from, as the connection says.
+struct Origin(Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Origin {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())))
     }
 }
 

@@ -12,7 +12,7 @@
 //! - **Certificates**: an admin's may do all but be an agent. An agent's may do what is asked of agents, and only while it is admitted.
 //!   A master's may do nothing here yet. The last admin among the users can be removed, since the admin's certificate remains.
 //! - **Tokens** are 256 random bits, shown once and stored as SHA-256. What one may do is what its user may at that time.
-//! - **Passwords** are stored as argon2id hashes. Wrong ones are limited by name, and cost the same for users who are not there.
+//! - **Passwords** are stored as argon2id hashes. Wrong ones are limited by name and network, and cost the same for users who are not there.
 //! - **Changes** are committed with the leadership before they are seen or answered, with who made them.
 //!
 //! The crate opens no socket and reads no certificate: it is told the peer's identity. It does not decide who leads, and nothing of
@@ -21,6 +21,7 @@
 mod book;
 mod change;
 mod enter;
+mod ground;
 mod header;
 mod http;
 mod limit;

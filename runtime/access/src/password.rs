@@ -1,15 +1,18 @@
 //! Passwords: argon2id, off the async threads, few at once.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::limit::network;
 use crate::secret::{RandomError, Sum, random};
 
 /// The shortest password that is taken.
@@ -20,6 +23,8 @@ pub const MAX_PASSWORD: usize = 1024;
 const AT_ONCE: usize = 2;
 /// So many more may wait; who comes then is told to come again.
 const WAITING: usize = 32;
+/// Of these places nobody has more than so many; as many as may wait wait for them outside.
+const OF_ONE: usize = 4;
 /// And so long.
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -113,25 +118,79 @@ fn derive(password: &SecretString, cost: Cost, salt: [u8; 16]) -> Result<Sum, Pa
 pub(crate) struct Gate {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    guests: Arc<Mutex<HashMap<IpAddr, Guest>>>,
 }
+
+/// Those of one network.
+#[derive(Debug)]
+struct Guest {
+    places: Arc<Semaphore>,
+    count: usize,
+}
+
+/// One of them, as long as this is kept.
+struct Visit {
+    guests: Arc<Mutex<HashMap<IpAddr, Guest>>>,
+    from: IpAddr,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(guest) = guests.get_mut(&self.from) {
+            guest.count -= 1;
+            if guest.count == 0 {
+                guests.remove(&self.from);
+            }
+        }
+    }
+}
+
+/// What whoever works holds.
+type Passed = (OwnedSemaphorePermit, OwnedSemaphorePermit, Option<(OwnedSemaphorePermit, Visit)>);
 
 impl Gate {
     pub(crate) fn new() -> Self {
         let (places, turns) = (Semaphore::new(AT_ONCE + WAITING), Semaphore::new(AT_ONCE));
-        Self { places: Arc::new(places), turns: Arc::new(turns) }
+        Self { places: Arc::new(places), turns: Arc::new(turns), guests: Arc::default() }
     }
 
-    /// Does it when its turn comes. It holds its turn to its end also when nobody waits for its result any more.
+    /// Lets in whoever comes from there, or anybody trusted when that is nowhere.
+    async fn pass(&self, from: Option<IpAddr>) -> Result<Passed, PasswordError> {
+        let visit = match from {
+            Some(from) => Some(self.visit(network(from)).await?),
+            None => None,
+        };
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| PasswordError::Busy)?;
+        let turn = Arc::clone(&self.turns).acquire_owned().await.map_err(|_closed| PasswordError::Busy)?;
+        Ok((turn, place, visit))
+    }
+
+    async fn visit(&self, from: IpAddr) -> Result<(OwnedSemaphorePermit, Visit), PasswordError> {
+        let (places, visit) = {
+            let mut guests = self.guests.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Guest { places: Arc::new(Semaphore::new(OF_ONE)), count: 0 };
+            let guest = guests.entry(from).or_insert_with(new);
+            if guest.count >= OF_ONE + WAITING {
+                return Err(PasswordError::Busy);
+            }
+            guest.count += 1;
+            (Arc::clone(&guest.places), Visit { guests: Arc::clone(&self.guests), from })
+        };
+        let place = places.acquire_owned().await.map_err(|_closed| PasswordError::Busy)?;
+        Ok((place, visit))
+    }
+
+    /// Does it when its turn comes, for whoever comes from there. It holds its turn to its end also when nobody waits for its result any more.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
+        from: Option<IpAddr>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_full| PasswordError::Busy)?;
-        let turn = timeout(WAIT, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_elapsed| PasswordError::Busy)?.map_err(|_closed| PasswordError::Busy)?;
+        let passed = timeout(WAIT, self.pass(from)).await.map_err(|_elapsed| PasswordError::Busy)??;
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
-            drop((turn, place));
+            drop(passed);
             result
         });
         done.await.map_err(|error| {
@@ -197,14 +256,14 @@ mod tests {
                     let _ = ended.recv();
                     busy.fetch_sub(1, Ordering::SeqCst);
                 };
-                gate.run(work).await
+                gate.run(None, work).await
             }));
         }
         // All have their place once each was polled, which one turn of this thread's queue does.
         while gate.places.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(matches!(gate.run(|| ()).await, Err(PasswordError::Busy)));
+        assert!(matches!(gate.run(None, || ()).await, Err(PasswordError::Busy)));
         for end in ends {
             drop(end);
         }
@@ -214,7 +273,41 @@ mod tests {
         drop(started);
         assert_eq!(starts.iter().count(), AT_ONCE + WAITING);
         assert!(most.load(Ordering::SeqCst) <= AT_ONCE);
-        assert!(gate.run(|| ()).await.is_ok());
+        assert!(gate.run(None, || ()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_takes_all_places_alone() {
+        let gate = Gate::new();
+        let (end, ended) = mpsc::channel::<()>();
+        let ended = Arc::new(Mutex::new(ended));
+        let (here, there) = ("192.0.2.66".parse().unwrap(), "192.0.2.1".parse().unwrap());
+        let work = |from: IpAddr| {
+            let (gate, ended) = (gate.clone(), Arc::clone(&ended));
+            tokio::spawn(async move {
+                let wait = move || {
+                    let _ = ended.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                };
+                gate.run(Some(from), wait).await
+            })
+        };
+        let mut running: Vec<_> = (0..OF_ONE + WAITING).map(|_| work(here)).collect();
+        let free = || gate.places.available_permits();
+        while gate.guests.lock().unwrap().get(&here).is_none_or(|guest| guest.count < OF_ONE + WAITING) {
+            tokio::task::yield_now().await;
+        }
+        assert!(free() >= AT_ONCE + WAITING - OF_ONE, "{}", free());
+        assert!(matches!(gate.run(Some(here), || ()).await, Err(PasswordError::Busy)));
+        // Another one has a place, and a turn like everybody.
+        running.push(work(there));
+        while gate.guests.lock().unwrap().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        drop(end);
+        for work in running {
+            work.await.unwrap().unwrap();
+        }
+        assert!(gate.guests.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
@@ -225,7 +318,7 @@ mod tests {
         let worker = {
             let gate = gate.clone();
             tokio::spawn(async move {
-                gate.run(move || {
+                gate.run(None, move || {
                     let _ = started.send(());
                     let _ = ended.recv();
                 })

@@ -1,8 +1,9 @@
 //! The shell: one task changes the book, by commits; everyone else reads it without waiting.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use api::marathon::Timestamp;
 use axum::http::{HeaderMap, Method};
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 use crate::book::{Admission, Book};
 use crate::change::{Change, ChangeError, Outcome, Plan, plan};
 use crate::enter::{Checker, authorize};
+use crate::ground::Ground;
 use crate::password::{Cost, PasswordError, PasswordHash};
 use crate::record::RecordError;
 use crate::refusal::Refusal;
@@ -22,6 +24,8 @@ use crate::role::{Caller, Right};
 use crate::secret::RandomError;
 use crate::table::right_of;
 
+/// A clock may be set meanwhile: it is looked at so often at least.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// So many changes may wait.
 const INBOX: usize = 64;
 
@@ -175,8 +179,37 @@ impl Access {
         }
     }
 
+    /// Ends when this caller, who was let in, would not be again: its token was revoked or expired, its password is another one, its
+    /// user is gone, or its admission; and when this `Access` is stopped. Whoever answers for long ends it then.
+    pub fn void(&self, caller: &Caller) -> impl Future<Output = ()> + Send + use<> {
+        let (mut books, clock) = (self.book.clone(), self.clock.clone());
+        let ground = Ground::of(caller, &self.book.borrow());
+        async move {
+            loop {
+                let (now, until) = (clock.now(), {
+                    let book = books.borrow_and_update();
+                    if !ground.holds(&book, clock.now()) {
+                        return;
+                    }
+                    ground.until(&book)
+                });
+                let left = until.map_or(LOOK_AGAIN, |until| {
+                    let millis = u64::try_from(until.as_millis() - now.as_millis()).unwrap_or_default();
+                    Duration::from_millis(millis).min(LOOK_AGAIN)
+                });
+                tokio::select! {
+                    changed = books.changed() => if changed.is_err() {
+                        // The task has ended.
+                        return;
+                    },
+                    () = tokio::time::sleep(left), if until.is_some() => {}
+                }
+            }
+        }
+    }
+
     /// Who sends a request with these headers over a connection with this certificate. Headers count more than the certificate, and
-    /// what is wrong in them is not made up for by it. Without either it is [`Caller::Anyone`].
+    /// what is wrong in them is not made up for by it. Without either it is [`Caller::Anyone`]. Wrong passwords are counted by `from`.
     ///
     /// # Errors
     /// 401 for what is shown and does not hold, 403 for another cluster's certificate, 429 after too many wrong passwords, 503 when too
@@ -185,10 +218,11 @@ impl Access {
         &self,
         headers: &HeaderMap,
         peer: Option<&Identity>,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
         let book = self.book();
-        self.checker.authenticate(&book, headers, peer, now).await
+        self.checker.authenticate(&book, headers, peer, from, now).await
     }
 
     /// Whether the caller may send this request; `path` as the rooms see it. See [`authorize`].
@@ -210,12 +244,13 @@ impl Access {
         path: &str,
         headers: &HeaderMap,
         peer: Option<&Identity>,
+        from: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
         if right_of(method, path) == Some(Right::Open) {
             return Ok(Caller::Anyone);
         }
-        let caller = self.authenticate(headers, peer, now).await?;
+        let caller = self.authenticate(headers, peer, from, now).await?;
         authorize(&caller, method, path)?;
         Ok(caller)
     }

@@ -3,6 +3,7 @@
 //! keeps web pages out.
 
 pub mod guard;
+mod places;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -18,10 +19,12 @@ use hyper_util::server::conn::auto::Builder;
 use tls::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// From the first byte of a request to the end of its headers, and of an idle connection.
+use places::{Entrance, Places};
+
+/// From a connection to its first request, from the first byte of a request to the end of its headers, and of an idle connection.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 /// Of one HTTP/1 connection's headers.
 const MAX_HEADER_BYTES: usize = 64 << 10;
@@ -63,9 +66,13 @@ impl Entry {
     }
 }
 
-/// Answers requests on at most so many connections (more wait in the kernel's queue) until `stop` says true or its sender is
+/// Answers requests on at most so many connections until `stop` says true or its sender is
 /// gone; then answers what is under way, and ends. Every request carries its peer's address
 /// (`ConnectInfo<SocketAddr>`), its connection's [`Hangup`], and the `identity::Identity` of a peer that showed one.
+///
+/// In the clear, more connections wait in the kernel's queue. Over TLS, nobody waits behind strangers: those who are not through
+/// with their handshakes have places of their own, and when there are too many the oldest has to go; and those without
+/// a certificate have no more than half of all places.
 pub async fn serve<F, A>(
     listener: TcpListener,
     entry: Entry,
@@ -76,13 +83,17 @@ pub async fn serve<F, A>(
     F: Fn(Request<Body>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<Body>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(most));
+    let places = Places::new(&entry, most);
+    let mut entrance = Entrance::new(most);
     let mut connections = JoinSet::new();
     let builder = builder();
     loop {
-        let permit = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => break,
-            permit = Arc::clone(&room).acquire_owned() => permit,
+        let place = match &entry {
+            Entry::Plain => tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => break,
+                place = places.take(false) => place,
+            },
+            Entry::Tls(_) => None,
         };
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -102,21 +113,32 @@ pub async fn serve<F, A>(
         let _ = stream.set_nodelay(true);
         let (entry, builder, answer, mut stop) =
             (entry.clone(), builder.clone(), answer.clone(), stop.clone());
+        let (mut waiting, places) = (entrance.enter(), places.clone());
         connections.spawn(async move {
             match entry {
-                Entry::Plain => converse(stream, peer, None, &builder, answer, stop).await,
+                Entry::Plain => {
+                    drop(waiting);
+                    converse(stream, peer, None, &builder, answer, stop).await;
+                }
                 Entry::Tls(acceptor) => {
+                    let entering = async {
+                        let (stream, identity) = enter(&acceptor, stream, peer).await?;
+                        let place = tokio::time::timeout(HEADERS_WITHIN, places.take(identity.is_some()));
+                        Some((stream, identity, place.await.ok()?))
+                    };
                     // Nobody who is only shaking hands is waited for at the end.
                     let entered = tokio::select! {
-                        entered = enter(&acceptor, stream, peer) => entered,
+                        entered = entering => entered,
+                        () = waiting.too_long() => None,
                         _ = stop.wait_for(|stop| *stop) => None,
                     };
-                    if let Some((stream, identity)) = entered {
+                    drop(waiting);
+                    if let Some((stream, identity, _place)) = entered {
                         converse(stream, peer, identity, &builder, answer, stop).await;
                     }
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
     drop(listener);
@@ -169,7 +191,11 @@ async fn converse<S, F, A>(
 {
     let hangup = Hangup::default();
     let within = hangup.clone();
+    // HTTP has no clock for a connection on which nothing was ever asked.
+    let asked = Arc::new(Notify::new());
+    let asking = Arc::clone(&asked);
     let service = service_fn(move |mut request: Request<hyper::body::Incoming>| {
+        asking.notify_one();
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(within.clone());
         if let Some(identity) = &identity {
@@ -185,6 +211,7 @@ async fn converse<S, F, A>(
         _ = stop.wait_for(|stop| *stop) => None,
         // Dropped with all that it has not sent.
         () = hangup.asked() => Some(Ok(())),
+        () = silent(&asked) => Some(Ok(())),
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -195,6 +222,13 @@ async fn converse<S, F, A>(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection");
+    }
+}
+
+/// Ends when nothing was asked in time.
+async fn silent(asked: &Notify) {
+    if tokio::time::timeout(HEADERS_WITHIN, asked.notified()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -225,6 +259,22 @@ mod tests {
         // The end of the connection, with or without a word.
         let _ = stream.read_to_end(&mut rest).await;
         assert!(!String::from_utf8_lossy(&rest).contains("/slow"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_who_asks_for_nothing_is_not_waited_for_whatever_he_speaks() {
+        // Nothing; part of what both versions of HTTP begin with; and HTTP/2 with its settings, where pings keep it alive.
+        let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        for begun in [b"".as_slice(), b"P", http2] {
+            let (mut stream, _stop, _serving) = served().await;
+            stream.write_all(begun).await.unwrap();
+            let began = tokio::time::Instant::now();
+            let mut rest = Vec::new();
+            let ended = tokio::time::timeout(HEADERS_WITHIN * 100, stream.read_to_end(&mut rest)).await;
+            assert!(ended.is_ok(), "{begun:?}");
+            let waited = began.elapsed();
+            assert!(waited < HEADERS_WITHIN + Duration::from_secs(2), "{begun:?}: {waited:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,15 +1,22 @@
 //! The way from a request to the room that answers it.
 
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use access::Clock;
+use access::{Caller, Clock};
 use api::marathon::ApiError;
 use api::server::guard;
-use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
+use axum::body::{Body, HttpBody as _};
+use axum::extract::ConnectInfo;
+use axum::http::header::{
+    ALLOW, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{Method, Request, Response, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use identity::Identity;
 use tokio::sync::watch;
 use tower::{ServiceBuilder, ServiceExt as _};
@@ -24,6 +31,8 @@ use crate::route::{Room, room};
 const BODY_IDLE: Duration = Duration::from_secs(30);
 /// A request for the leader waits so long for one.
 const LEADER_WITHIN: Duration = Duration::from_millis(2500);
+/// What a browser may do with any answer: show it, and nothing else. Files of tasks come with the type that their agent says.
+const NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 /// Where Marathon has its web interface.
 const UI: &str = "\
 This is a clusterctl master. There is no web interface.
@@ -33,6 +42,14 @@ This is a clusterctl master. There is no web interface.
   /state                      Mesos' interface
   /metrics                    figures, for Prometheus
 ";
+
+/// Ends when whoever was let in would not be again.
+type Void = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Why an answer broke off.
+#[derive(Debug, thiserror::Error)]
+#[error("whoever asked may not any more")]
+struct NotAnyMore;
 
 /// The way from a request to the room that answers it.
 #[derive(Clone)]
@@ -55,6 +72,13 @@ impl Door {
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let mut response = self.in_room(request).await;
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response.headers_mut().insert(CONTENT_SECURITY_POLICY, NO_PAGE);
+        response
+    }
+
+    async fn in_room(&self, request: Request<Body>) -> Response<Body> {
         let checked = if self.login.is_some() {
             guard::check_secure(request.uri(), request.headers())
         } else {
@@ -70,11 +94,13 @@ impl Door {
             Err(response) => return *response,
         };
         // On the path that the room will see, and before anything of the body is read.
-        if let Some(clock) = &self.login
-            && let Err(refused) = self.let_in(room, &mut request, clock).await
-        {
-            return *refused;
-        }
+        let void = match &self.login {
+            Some(clock) => match self.let_in(room, &mut request, clock).await {
+                Ok(void) => void,
+                Err(refused) => return *refused,
+            },
+            None => None,
+        };
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let mut response = match room {
             Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
@@ -82,8 +108,7 @@ impl Door {
                 let allow = [(ALLOW, "GET, HEAD")];
                 (allow, message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")).into_response()
             }
-            Room::Root => (StatusCode::FOUND, [(LOCATION, format!("{}/ui/", asked.trim_end_matches('/')))])
-                .into_response(),
+            Room::Root => (StatusCode::FOUND, [(LOCATION, ui(&asked))]).into_response(),
             Room::Ui => UI.into_response(),
             room => self.by_leader(room, request).await,
         };
@@ -93,31 +118,37 @@ impl Door {
         {
             response.headers_mut().insert("x-marathon-leader", leader.clone());
         }
-        response.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));
-        response
+        match void {
+            Some(void) => response.map(|body| no_longer_than(body, void)),
+            None => response,
+        }
     }
 
-    /// Whether the caller may do this; who it is goes with the request from here on.
+    /// Whether the caller may do this; who it is goes with the request from here on. An answer that takes long ends with what is
+    /// returned. An agent's stream has its own last word.
     async fn let_in(
         &self,
         room: Room,
         request: &mut Request<Body>,
         clock: &Clock,
-    ) -> Result<(), Box<Response<Body>>> {
+    ) -> Result<Option<Void>, Box<Response<Body>>> {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let rooms = self.rooms.borrow().clone();
         let rooms = match rooms {
             // Only the leader knows users; what is open needs none.
-            None if access::right_of(&method, &path) == Some(access::Right::Open) => return Ok(()),
+            None if access::right_of(&method, &path) == Some(access::Right::Open) => return Ok(None),
             None if room == Room::Services => self.next_reign().await,
             rooms => rooms,
         };
         let Some(access) = rooms.and_then(|rooms| rooms.access) else { return Err(Box::new(no_leader())) };
         let peer = request.extensions().get::<Identity>().cloned();
-        match access.enter(&method, &path, request.headers(), peer.as_ref(), clock.now()).await {
+        let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        match access.enter(&method, &path, request.headers(), peer.as_ref(), from, clock.now()).await {
             Ok(caller) => {
+                let lasts = caller == Caller::Anyone || room == Room::Link;
+                let void = (!lasts).then(|| -> Void { Box::pin(access.void(&caller)) });
                 request.extensions_mut().insert(caller);
-                Ok(())
+                Ok(void)
             }
             Err(refusal) if room == Room::Link => Err(Box::new(refused_link(refusal))),
             Err(refusal) => Err(Box::new(refusal.into_response())),
@@ -160,6 +191,33 @@ impl Door {
         let mut rooms = self.rooms.clone();
         let led = tokio::time::timeout(LEADER_WITHIN, rooms.wait_for(Option::is_some)).await;
         led.ok()?.ok()?.clone()
+    }
+}
+
+/// The body, until its reader is void: then it breaks off, so that nobody takes what came for all of it. One that is whole already is
+/// sent.
+fn no_longer_than(body: Body, mut void: Void) -> Body {
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    let (mut data, mut over) = (body.into_data_stream(), false);
+    Body::from_stream(stream::poll_fn(move |cx| {
+        if over {
+            return Poll::Ready(None);
+        }
+        if void.as_mut().poll(cx).is_ready() {
+            over = true;
+            return Poll::Ready(Some(Err(axum::Error::new(NotAnyMore))));
+        }
+        data.poll_next_unpin(cx)
+    }))
+}
+
+/// The web interface's place, for whoever asked for what is above it. With one slash at its front: after two comes another host.
+fn ui(asked: &str) -> String {
+    match asked.trim_matches('/') {
+        "" => "/ui/".to_owned(),
+        prefix => format!("/{prefix}/ui/"),
     }
 }
 

@@ -112,10 +112,16 @@ async fn every_room_answers_and_strangers_stay_out() {
     assert_eq!((root.status().as_u16(), root.headers()["location"].to_str().unwrap()), (302, "/ui/"));
     let prefixed = door.get("/service/marathon/").await;
     assert_eq!(prefixed.headers()["location"], "/service/marathon/ui/");
+    // Two slashes would lead to the host "marathon".
+    for path in ["//marathon", "//service/marathon//"] {
+        let location = door.get(path).await.headers()["location"].to_str().unwrap().to_owned();
+        assert!(location.starts_with("/") && !location.starts_with("//"), "{path}: {location}");
+    }
     assert!(door.get("/ui/").await.text().await.unwrap().contains("/v2/apps"));
     for path in ["/nothing", "/v2/nothing", "/clusterctl/v1/nothing"] {
         let answer = door.get(path).await;
         assert_eq!(answer.status(), 404, "{path}");
+        assert!(answer.headers()["content-security-policy"].to_str().unwrap().contains("sandbox"), "{path}");
         assert!(answer.json::<Value>().await.unwrap()["message"].as_str().unwrap().contains(path));
     }
     let posted = door.ask(Method::POST, "/metrics", &[], None).await;
@@ -126,7 +132,9 @@ async fn every_room_answers_and_strangers_stay_out() {
     let evil =
         [("host", "evil.example"), ("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")];
     for header in evil {
-        assert_eq!(door.ask(Method::GET, "/v2/apps", &[header], None).await.status(), 403, "{header:?}");
+        let refused = door.ask(Method::GET, "/v2/apps", &[header], None).await;
+        assert_eq!(refused.status(), 403, "{header:?}");
+        assert_eq!(refused.headers()["x-content-type-options"], "nosniff");
     }
     let form = [("content-type", "application/x-www-form-urlencoded")];
     assert_eq!(door.ask(Method::POST, "/v2/apps", &form, None).await.status(), 415);

@@ -266,6 +266,22 @@ async fn whoever_shows_a_certificate_that_is_not_good_is_not_spoken_to() {
 }
 
 #[tokio::test]
+async fn a_reader_of_events_hears_no_more_when_its_token_is_revoked() {
+    let door = Door::open().await;
+    let admin = door.peer(PeerRole::Admin, "operator");
+    let (token, id) = door.token(&admin, "ann", "viewer", 86_400).await;
+    let request = door.with(None).get(format!("{}/v2/events", door.url)).bearer_auth(token);
+    let mut events = request.header("accept", "text/event-stream").send().await.unwrap();
+    assert_eq!(events.status(), 200);
+    assert!(events.chunk().await.unwrap().is_some());
+    let path = format!("/clusterctl/v1/tokens/{id}");
+    assert_eq!(door.ask(&admin, Method::DELETE, &path, None).await.0, StatusCode::NO_CONTENT);
+    let silent = async { while let Ok(Some(_)) = events.chunk().await {} };
+    tokio::time::timeout(std::time::Duration::from_secs(20), silent).await.unwrap();
+    door.gateway.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_agents_stream_is_for_admitted_agents_and_the_others_read_why_not() {
     let door = Door::open().await;
     let path = "/clusterctl.link.v1.Link/Connect";

@@ -19,8 +19,10 @@ use crate::peer::{PeerError, identity_of};
 use crate::verify::{OurClients, OwnKey, Source};
 use crate::{Clients, Live};
 
-/// From the connection to the end of the handshake.
+/// From the connection to the end of the handshake, of anybody.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// The same where only nodes of the cluster come, which are quick.
+const NODES_WITHIN: Duration = Duration::from_secs(3);
 /// The first byte of every TLS connection.
 const HANDSHAKE: u8 = 0x16;
 /// What one who speaks in the clear is told.
@@ -28,7 +30,11 @@ const PLAIN: &str = "this port speaks TLS: ask again with https://\n";
 
 /// Makes handshakes with those who come.
 #[derive(Clone)]
-pub struct Acceptor(TlsAcceptor);
+pub struct Acceptor {
+    tls: TlsAcceptor,
+    within: Duration,
+    clients: Clients,
+}
 
 impl std::fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -50,8 +56,11 @@ pub struct Accepted {
 #[non_exhaustive]
 pub enum AcceptError {
     /// Nothing, or not all, came in time.
-    #[error("no handshake within {} s", HANDSHAKE_WITHIN.as_secs())]
-    Late,
+    #[error("no handshake within {} s", .within.as_secs())]
+    Late {
+        /// The time that there was.
+        within: Duration,
+    },
     /// It spoke in the clear.
     #[error("it does not speak TLS")]
     Plain,
@@ -74,18 +83,28 @@ pub(crate) fn acceptor(live: &Arc<Live>, clients: Clients) -> Result<Acceptor, T
     // A resumed session would bring a certificate back that was not looked at again.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+    let within = match clients {
+        Clients::Any => HANDSHAKE_WITHIN,
+        Clients::Only(_) => NODES_WITHIN,
+    };
+    Ok(Acceptor { tls: TlsAcceptor::from(Arc::new(config)), within, clients })
 }
 
 impl Acceptor {
+    /// Whom it lets in.
+    #[must_use]
+    pub fn clients(&self) -> Clients {
+        self.clients
+    }
+
     /// Makes the handshake on a new connection.
     ///
     /// # Errors
-    /// When it takes more than ten seconds, the other end does not speak TLS, or shows a certificate that is not good here.
+    /// When it takes more than ten seconds, or three where a certificate is asked for, the other end does not speak TLS, or shows a certificate that is not good here.
     pub async fn accept(&self, stream: TcpStream) -> Result<Accepted, AcceptError> {
-        tokio::time::timeout(HANDSHAKE_WITHIN, self.handshake(stream))
+        tokio::time::timeout(self.within, self.handshake(stream))
             .await
-            .unwrap_or_else(|_elapsed| Err(AcceptError::Late))
+            .unwrap_or_else(|_elapsed| Err(AcceptError::Late { within: self.within }))
     }
 
     async fn handshake(&self, mut stream: TcpStream) -> Result<Accepted, AcceptError> {
@@ -101,7 +120,7 @@ impl Acceptor {
             let _ = stream.shutdown().await;
             return Err(AcceptError::Plain);
         }
-        let stream = self.0.accept(stream).await.map_err(AcceptError::Handshake)?;
+        let stream = self.tls.accept(stream).await.map_err(AcceptError::Handshake)?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let peer = shown.map(|certificate| identity_of(certificate)).transpose()?;
         Ok(Accepted { stream, peer })

@@ -18,6 +18,9 @@ fn hash() -> PasswordHash {
     PasswordHash::of_nobody(Cost { memory_kib: 8, passes: 1 }).unwrap()
 }
 
+/// Who makes what is no user's.
+const ROOT: &str = "clusterctl://prod/admin/root";
+
 fn put(book: &Book, user: &str, role: UserRole, password: NewPassword) -> Plan {
     plan(book, "prod", Change::PutUser { name: name(user), role, password }, "root", at(0)).unwrap()
 }
@@ -40,7 +43,8 @@ fn with_tokens(made: usize, logins: usize) -> (Book, PasswordHash) {
     for n in 0..made + logins {
         let login = (n >= made).then(|| hash.clone());
         let lifetime = 1000 + u64::try_from(n).unwrap();
-        book = plan(&book, "prod", token("joe", login, lifetime), "joe", at(0)).unwrap().book;
+        let by = if login.is_some() { "joe" } else { ROOT };
+        book = plan(&book, "prod", token("joe", login, lifetime), by, at(0)).unwrap().book;
     }
     (book, hash)
 }
@@ -61,7 +65,7 @@ fn putting_the_same_user_again_changes_nothing() {
 }
 
 #[test]
-fn a_new_password_ends_logins_and_leaves_tokens_that_were_made_on_purpose() {
+fn a_new_password_ends_logins_and_leaves_tokens_that_others_made() {
     let (book, _) = with_tokens(2, 3);
     for password in [NewPassword::Set(hash()), NewPassword::Remove] {
         let changed = put(&book, "joe", UserRole::Viewer, password);
@@ -70,6 +74,39 @@ fn a_new_password_ends_logins_and_leaves_tokens_that_were_made_on_purpose() {
         assert_eq!(changed.book.by_sum.size(), 2);
     }
     assert_eq!(put(&book, "joe", UserRole::Admin, NewPassword::Keep).book.tokens().count(), 5);
+}
+
+#[test]
+fn a_new_password_ends_what_the_user_made_with_the_old_one_for_whomever() {
+    let (mut book, _) = with_tokens(1, 1);
+    book = put(&book, "bot", UserRole::Viewer, NewPassword::Keep).book;
+    for user in ["joe", "bot"] {
+        book = plan(&book, "prod", token(user, None, 1000), "joe", at(0)).unwrap().book;
+    }
+    book = plan(&book, "prod", token("bot", None, 1000), ROOT, at(0)).unwrap().book;
+    let changed = put(&book, "joe", UserRole::Viewer, NewPassword::Set(hash())).book;
+    assert!(changed.tokens().all(|token| token.by == ROOT), "{changed:?}");
+    assert_eq!(changed.tokens().count(), 2);
+}
+
+#[test]
+fn a_user_makes_no_more_tokens_than_one_commit_can_take_back() {
+    let (mut book, password) = with_tokens(0, MAX_TOKENS - MAX_MADE);
+    book = put(&book, "bot", UserRole::Viewer, NewPassword::Keep).book;
+    let made = |book: &Book| book.tokens().filter(|token| token.by == "joe").count();
+    while made(&book) < MAX_MADE {
+        book = plan(&book, "prod", token("bot", None, 1000), "joe", at(0)).unwrap().book;
+    }
+    let refused = plan(&book, "prod", token("bot", None, 1000), "joe", at(0));
+    assert!(matches!(refused, Err(ChangeError::MadeTooMany(_))));
+    // Logging in stays possible, to take some back; however often.
+    for _ in 0..MAX_TOKENS {
+        let login = token("joe", Some(password.clone()), 1000);
+        book = plan(&book, "prod", login, "joe", at(0)).unwrap().book;
+    }
+    assert_eq!(made(&book), MAX_TOKENS);
+    let changed = put(&book, "joe", UserRole::Viewer, NewPassword::Set(hash()));
+    assert!(changed.batch.len() + SWEPT <= MAX_OPS && changed.book.tokens().count() == 0);
 }
 
 #[test]

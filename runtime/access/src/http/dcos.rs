@@ -9,10 +9,10 @@ use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
-use super::Allowed;
 use super::body::Fields;
 use super::error::HttpError;
 use super::login::enter;
+use super::{Allowed, Origin};
 use crate::shell::Access;
 
 /// What a token that such a client got is for.
@@ -46,12 +46,16 @@ impl IntoResponse for Fault {
     }
 }
 
-pub(super) async fn log_in(State(access): State<Access>, body: Body) -> Result<Response, Fault> {
+pub(super) async fn log_in(
+    State(access): State<Access>,
+    from: Origin,
+    body: Body,
+) -> Result<Response, Fault> {
     let mut fields = Fields::read(body).await?;
     let user = fields.required("uid");
     let password = fields.required_secret("password");
     fields.finish("uid, password")?;
-    let made = enter(&access, &user, password, LABEL.to_owned()).await?;
+    let made = enter(&access, &user, password, LABEL.to_owned(), &from).await?;
     let body = json!({ "token": made.text.expose_secret() });
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

@@ -62,7 +62,7 @@ impl HttpError {
                     StatusCode::NOT_FOUND
                 }
                 ChangeError::BadAgent(_) => StatusCode::BAD_REQUEST,
-                ChangeError::TooManyTokens(_) => StatusCode::CONFLICT,
+                ChangeError::TooManyTokens(_) | ChangeError::MadeTooMany(_) => StatusCode::CONFLICT,
                 ChangeError::PasswordChanged => StatusCode::UNAUTHORIZED,
                 ChangeError::Store(_) | ChangeError::Ended => StatusCode::SERVICE_UNAVAILABLE,
                 ChangeError::Record(_) => StatusCode::INTERNAL_SERVER_ERROR,

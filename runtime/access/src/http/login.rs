@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::Allowed;
 use super::body::Fields;
 use super::error::HttpError;
+use super::{Allowed, Origin};
 use crate::book::{Book, Token};
 use crate::change::{Change, LOGIN_FOR, NewToken};
 use crate::name::UserName;
@@ -74,19 +74,24 @@ pub(super) async fn enter(
     user: &str,
     password: SecretString,
     label: String,
+    from: &Origin,
 ) -> Result<Made, HttpError> {
     let now: Timestamp = access.clock.now();
-    let (user, hash) = access.checker.by_password(&access.book(), user, password, false, now).await?;
+    let (user, hash) = access.checker.by_password(&access.book(), user, password, false, from.0, now).await?;
     make(access, user.name.clone(), label, LOGIN_FOR, Some(hash), user.name.to_string()).await
 }
 
-pub(super) async fn log_in(State(access): State<Access>, body: Body) -> Result<Response, HttpError> {
+pub(super) async fn log_in(
+    State(access): State<Access>,
+    from: Origin,
+    body: Body,
+) -> Result<Response, HttpError> {
     let mut fields = Fields::read(body).await?;
     let user = fields.required("user");
     let password = fields.required_secret("password");
     let label = fields.text("label").unwrap_or_default();
     fields.finish("user, password, label")?;
-    Ok(enter(&access, &user, password, label).await?.into_response(StatusCode::OK))
+    Ok(enter(&access, &user, password, label, &from).await?.into_response(StatusCode::OK))
 }
 
 pub(super) async fn log_out(

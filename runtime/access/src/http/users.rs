@@ -98,7 +98,7 @@ async fn hashed(access: &Access, name: &UserName, password: SecretString) -> Res
         }
         Ok::<_, PasswordError>(NewPassword::Set(PasswordHash::new(&password, cost)?))
     };
-    Ok(access.checker.gate().run(work).await??)
+    Ok(access.checker.gate().run(None, work).await??)
 }
 
 pub(super) async fn remove(

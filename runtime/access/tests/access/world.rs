@@ -31,6 +31,7 @@ pub(crate) struct World {
 pub(crate) struct Shown {
     pub(crate) authorization: Option<String>,
     pub(crate) certificate: Option<Identity>,
+    pub(crate) from: Option<std::net::IpAddr>,
 }
 
 pub(crate) fn nothing() -> Shown {
@@ -38,17 +39,17 @@ pub(crate) fn nothing() -> Shown {
 }
 
 pub(crate) fn bearer(token: &str) -> Shown {
-    Shown { authorization: Some(format!("Bearer {token}")), certificate: None }
+    Shown { authorization: Some(format!("Bearer {token}")), ..Shown::default() }
 }
 
 pub(crate) fn basic(user: &str, password: &str) -> Shown {
     use base64::Engine as _;
     let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    Shown { authorization: Some(format!("Basic {both}")), certificate: None }
+    Shown { authorization: Some(format!("Basic {both}")), ..Shown::default() }
 }
 
 pub(crate) fn certificate(cluster: &str, role: PeerRole, name: &str) -> Shown {
-    Shown { authorization: None, certificate: Some(Identity::new(cluster, role, name).unwrap()) }
+    Shown { certificate: Some(Identity::new(cluster, role, name).unwrap()), ..Shown::default() }
 }
 
 pub(crate) fn root() -> Shown {
@@ -118,8 +119,10 @@ impl World {
         if let Some(value) = &shown.authorization {
             headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
         }
-        let entered =
-            self.access.enter(method, path, &headers, shown.certificate.as_ref(), self.time()).await;
+        let entered = self
+            .access
+            .enter(method, path, &headers, shown.certificate.as_ref(), shown.from, self.time())
+            .await;
         match entered {
             Ok(caller) => Ok(caller),
             Err(refusal) => Err(read(refusal.into_response()).await),
@@ -138,6 +141,10 @@ impl World {
         let mut request =
             Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
         request.extensions_mut().insert(caller);
+        if let Some(from) = shown.from {
+            let peer = std::net::SocketAddr::new(from, 40_000);
+            request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+        }
         read(self.access.router().oneshot(request).await.unwrap()).await
     }
 

@@ -31,6 +31,9 @@ pub(super) struct Terms {
     pub(super) means: Means,
     /// Who runs tasks that do not say.
     pub(super) user: Option<String>,
+    /// Whether tasks are kept from this host's own users and groups. Where others than this machine's user give tasks out, those
+    /// could read the node's keys, or more.
+    pub(super) guarded: bool,
     /// Most processes and threads of a task.
     pub(super) pids: u64,
     /// Directories of this host that tasks may have as volumes.
@@ -39,9 +42,16 @@ pub(super) struct Terms {
     pub(super) endpoint: SocketAddr,
 }
 
-/// Finds a task's user: a name of this host, or numbers, `uid` or `uid:gid`.
+/// Users and groups below are the system's own, on every distribution that is supported.
+const FIRST_USER: u32 = 1000;
+/// To the kernel this is no number but "leave it as it is": root's.
+const NO_NUMBER: u32 = u32::MAX;
+
+/// Finds a task's user: a name of this host, or numbers, `uid` or `uid:gid`. A guarded host's own are refused, but for the one
+/// that its configuration names.
 pub(super) fn user_of(terms: &Terms, info: &TaskInfo) -> Result<Option<User>, String> {
     let Some(name) = info.command.user.as_ref().or(terms.user.as_ref()) else { return Ok(None) };
+    let own = terms.user.as_ref() == Some(name);
     let found = user::lookup(name).map_err(|e| format!("cannot look up user {name}: {e}"))?;
     let found = found.or_else(|| {
         let (uid, gid) = name.split_once(':').unwrap_or((name, name));
@@ -52,13 +62,32 @@ pub(super) fn user_of(terms: &Terms, info: &TaskInfo) -> Result<Option<User>, St
             "there is no user {name} on this host: create it, or name another one in the task"
         ));
     };
+    if found.uid == NO_NUMBER || found.gid == NO_NUMBER {
+        return Err(format!("{name} is no user: {NO_NUMBER} is no number of one"));
+    }
     if terms.means.users {
-        return Ok(Some(found));
+        return if terms.guarded && !own { confined(found, name).map(Some) } else { Ok(Some(found)) };
     }
     if found.uid == rustix::process::geteuid().as_raw() {
         return Ok(None);
     }
     Err(format!("this agent does not run as root and cannot run a task as user {name}: leave the user out"))
+}
+
+/// The user without the system's groups, or why it is none for a task.
+fn confined(mut user: User, name: &str) -> Result<User, String> {
+    let what = match () {
+        () if user.uid < FIRST_USER => "user",
+        () if user.gid < FIRST_USER => "group",
+        () => {
+            user.groups.retain(|group| *group >= FIRST_USER);
+            return Ok(user);
+        }
+    };
+    Err(format!(
+        "a task may not run as {name}, which is or has a {what} of the system (below {FIRST_USER}): name another user, or none, or \
+         let this node's `task_user` be {name}"
+    ))
 }
 
 /// Makes the sandbox, gives it to the user, and lets `latest` point to it.
@@ -162,6 +191,7 @@ mod tests {
         Terms {
             means: Means::find(&Isolation::Off, Path::new("/w")),
             user: None,
+            guarded: false,
             pids: 100,
             host_paths: vec![],
             endpoint: "127.0.0.1:5051".parse().unwrap(),
@@ -236,6 +266,37 @@ mod tests {
                 Err(why) => assert!(uid.is_none() && why.contains(name), "{why}"),
             }
         }
+    }
+
+    #[test]
+    fn where_others_give_tasks_out_none_runs_as_the_systems_users_but_the_nodes_own() {
+        let mut terms = terms();
+        terms.means.users = true;
+        let user = |terms: &Terms, name: Option<&str>| {
+            let mut info = info("t", "cpus:1");
+            info.command.user = name.map(Into::into);
+            user_of(terms, &info)
+        };
+        assert!(user(&terms, Some("root")).unwrap().is_some_and(|user| user.uid == 0));
+        terms.guarded = true;
+        for name in ["root", "0", "0:0", "999", "1000:0", "1000:999", "0:1000", "daemon"] {
+            let why = user(&terms, Some(name)).unwrap_err();
+            assert!(why.contains(name) && why.contains("`task_user`"), "{why}");
+        }
+        for name in ["1000", "1000:1000", "nobody"] {
+            assert!(user(&terms, Some(name)).unwrap().is_some(), "{name}");
+        }
+        // What the kernel takes for "as it is".
+        for name in ["4294967295", "4294967295:1000", "1000:4294967295"] {
+            assert!(user(&terms, Some(name)).is_err(), "{name}");
+        }
+        let ann = User { uid: 1000, gid: 1000, groups: vec![0, 90, 999, 1000, 1001] };
+        assert_eq!(confined(ann, "ann").unwrap().groups, [1000, 1001]);
+        terms.user = Some("daemon".to_owned());
+        for name in [None, Some("daemon")] {
+            assert!(user(&terms, name).unwrap().is_some_and(|user| user.uid < 1000), "{name:?}");
+        }
+        assert!(user(&terms, Some("root")).is_err());
     }
 
     #[test]

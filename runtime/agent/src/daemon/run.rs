@@ -94,6 +94,7 @@ where
     let terms = Terms {
         means: Means::find(&options.isolation, &work_dir),
         user: options.user.clone(),
+        guarded: options.tls.is_some(),
         pids: options.pids,
         host_paths: options.host_paths.clone(),
         endpoint,

@@ -144,6 +144,7 @@ mod tests {
         Terms {
             means,
             user: None,
+            guarded: false,
             pids: 1,
             host_paths: host_paths.iter().map(PathBuf::from).collect(),
             endpoint: "127.0.0.1:5051".parse().unwrap(),

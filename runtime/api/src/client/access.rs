@@ -34,13 +34,14 @@ impl Client {
     /// Logs in; `label` says where, for whoever looks at tokens later.
     ///
     /// # Errors
-    /// See [`ClientError`]; 401 for a wrong name or password.
+    /// See [`ClientError`]; 401 for a wrong name or password. [`ClientError::Clear`] before anything is sent.
     pub async fn login(
         &self,
         user: &str,
         password: &SecretString,
         label: &str,
     ) -> Result<NewToken, ClientError> {
+        self.safe_for("a password")?;
         let body = json!({ "user": user, "password": password.expose_secret(), "label": label });
         self.new_token(call(Method::POST, &["login"]).body(&body)).await
     }
@@ -87,6 +88,9 @@ impl Client {
         role: &str,
         password: Option<&SecretString>,
     ) -> Result<Value, ClientError> {
+        if password.is_some() {
+            self.safe_for("a password")?;
+        }
         let mut body = Map::new();
         body.insert("role".to_owned(), role.into());
         if let Some(password) = password {
@@ -145,6 +149,8 @@ impl Client {
     }
 
     async fn new_token(&self, call: Call<'_>) -> Result<NewToken, ClientError> {
+        // It comes back as it would be sent.
+        self.safe_for("a token")?;
         let request = call.name(self.first());
         let mut about = self.json(call).await?;
         match about.as_object_mut().and_then(|object| object.remove("token")) {

@@ -40,9 +40,11 @@ pub enum ClientError {
         /// Why it is none.
         reason: String,
     },
-    /// A token would go over a network in the clear.
-    #[error("a token is not sent to {master}, where everybody on the way can read it")]
+    /// A token or a password would go over a network in the clear.
+    #[error("{what} is not sent to {master}, where everybody on the way can read it")]
     Clear {
+        /// What would be sent, or come back.
+        what: &'static str,
         /// The master's URL.
         master: String,
     },

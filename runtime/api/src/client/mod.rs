@@ -152,9 +152,12 @@ impl Client {
             .connect_timeout(CONNECT.min(timeout))
             .read_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
-        let clear = masters.iter().find(|master| master.is_plain() && !master.is_loopback());
-        if let (Some(master), Some(_)) = (clear, &token) {
-            return Err(ClientError::Clear { master: master.to_string() });
+        if token.is_some() {
+            safe_for("a token", &masters)?;
+        }
+        if !masters.iter().any(MasterUrl::is_plain) {
+            // Also where a master's answer leads.
+            builder = builder.https_only(true);
         }
         if let Some(dialler) = dialler {
             builder = builder.tls_backend_preconfigured(dialler.config());
@@ -172,6 +175,15 @@ impl Client {
     /// The masters that this client speaks to.
     pub fn masters(&self) -> &[MasterUrl] {
         &self.masters
+    }
+
+    /// Whether a password, or what else is `what`, can be sent to whichever master takes it without that others on the way read
+    /// it. Whoever is asked for one is asked only then.
+    ///
+    /// # Errors
+    /// [`ClientError::Clear`].
+    pub fn safe_for(&self, what: &'static str) -> Result<(), ClientError> {
+        safe_for(what, &self.masters)
     }
 
     /// Asks, and reads the whole answer as JSON; nothing is `null`.
@@ -243,6 +255,14 @@ impl Client {
     fn first(&self) -> &MasterUrl {
         let at = self.preferred.load(Ordering::Relaxed);
         self.masters.get(at).unwrap_or(&self.masters[0])
+    }
+}
+
+/// In the clear a secret goes to this machine alone.
+fn safe_for(what: &'static str, masters: &[MasterUrl]) -> Result<(), ClientError> {
+    match masters.iter().find(|master| master.is_plain() && !master.is_loopback()) {
+        Some(master) => Err(ClientError::Clear { what, master: master.to_string() }),
+        None => Ok(()),
     }
 }
 

@@ -195,3 +195,24 @@ async fn events_come_as_json_until_the_server_ends_them() {
     assert_eq!(events.next().await.unwrap(), None);
     assert_eq!(server.requests(), ["GET /v2/events?event_type=deployment_success"]);
 }
+
+#[tokio::test]
+async fn no_password_and_no_token_goes_over_a_network_in_the_clear() {
+    let password = SecretString::from("correct horse");
+    // Where nobody answers: it must not come so far. One master of several is enough.
+    let (here, far): (MasterUrl, MasterUrl) = (nobody().await, "http://192.0.2.1:5050".parse().unwrap());
+    let clear = client(vec![here.clone(), far], LONG);
+    let refused = [
+        clear.login("ann", &password, "").await.map(|_| ()),
+        clear.put_user("ann", "viewer", Some(&password)).await.map(|_| ()),
+        clear.make_token("ann", "", None).await.map(|_| ()),
+        clear.safe_for("a password"),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert!(matches!(error, ClientError::Clear { .. }), "{error:?}");
+        assert!(error.to_string().contains("http://192.0.2.1:5050"), "{error}");
+    }
+    let near = client(vec![here], LONG).login("ann", &password, "").await.unwrap_err();
+    assert!(matches!(near, ClientError::CannotConnect { .. }), "{near:?}");
+}

@@ -208,6 +208,7 @@ impl Loop {
                 self.last_cycle = Instant::now();
                 self.stale = false;
             }
+            self.let_go(&input);
             let now = self.clock.now();
             for effect in step(&mut self.state, input, now) {
                 self.perform(effect);
@@ -221,6 +222,15 @@ impl Loop {
         self.gauges.batch.observe(began.elapsed().as_secs_f64());
         let now = self.clock.now();
         self.publish.send_replace(Arc::new(View::of(&self.state, now)));
+    }
+
+    /// Whoever is gone is sent nothing more: with its sender its stream ends, and what was kept for it.
+    fn let_go(&mut self, input: &Input) {
+        match input {
+            Input::AgentDisconnected { connection } => self.agents.close(*connection),
+            Input::ChannelClosed { channel } => self.frameworks.close(*channel),
+            _ => {}
+        }
     }
 
     fn perform(&mut self, effect: Effect) {

@@ -127,6 +127,20 @@ async fn the_newer_of_two_connections_counts() {
 }
 
 #[tokio::test]
+async fn whoever_says_no_more_is_sent_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path(), |_| {}).await;
+    let mut agent = Agent::connect(running.address, register("", 5051, vec![])).await;
+    agent.hang_up();
+    assert!(agent.hear().await.is_none(), "the stream ends with the agent's half of it");
+    let (_, subscription) = subscribe(&running.master, "marathon").await;
+    let api::mesos::Subscription { calls, mut events } = subscription;
+    drop(calls);
+    while soon(events.recv()).await.is_some() {}
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_framework_that_reads_nothing_loses_its_subscription_and_nobody_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(dir.path(), |options| options.framework_queue = 4).await;

@@ -239,6 +239,11 @@ impl Agent {
         agent
     }
 
+    /// Says no more, and goes on listening.
+    pub(crate) fn hang_up(&mut self) {
+        self.out = mpsc::channel(1).0;
+    }
+
     pub(crate) async fn say(&self, body: agent_message::Body) {
         soon(self.out.send(wire::AgentMessage { body: Some(body) })).await.unwrap();
     }
