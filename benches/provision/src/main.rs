@@ -116,7 +116,9 @@ async fn provision(shared: &Shared, host: &work::Host) -> Result<Outcome, Box<dy
             listener: &shared.listener,
         };
         let failed = link.take(&work).await;
-        failed.map_err(|stopped| format!("{}: {} {}", stopped.what, stopped.failure.what, stopped.failure.said))?;
+        failed.map_err(|stopped| {
+            format!("{}: {} {}", stopped.what, stopped.failure.what, stopped.failure.said)
+        })?;
     }
     let cost = link.counters();
     link.close().await;

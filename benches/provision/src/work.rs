@@ -155,5 +155,7 @@ fn render(text: &str, host: &Host, facts: &Facts) -> String {
         ("cpus", facts.system.cpus.to_string()),
         ("memory", (facts.system.memory / 1024).to_string()),
     ];
-    values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{ {name} }}}}"), value))
+    values
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{{ {name} }}}}"), value))
 }

@@ -22,18 +22,26 @@ step() {
 
 # One at a time: what an installer left behind that was killed may still be at work.
 alone() {
-    mkdir -p "${lock%/*}" && exec 9>"$lock" || failed receive 1 "cannot make $lock"
+    { [ -d "${lock%/*}" ] || mkdir -p "${lock%/*}"; } && exec 9>"$lock" || failed receive 1 "cannot make $lock"
     flock -w 60 9 || failed receive 1 "another installer is at work on this host, and was for a minute"
 }
 
-# Takes the files in that follow on standard input: their digests stand in the file named .sums among them.
+# Takes the files in that follow on standard input: their digests stand in the file named .sums among them. All of them are on the
+# disk after it, with one call.
 receive() {
-    rm -rf "$staging"
+    [ ! -e "$staging" ] || rm -rf "$staging"
     mkdir -p "$staging" || failed receive 1 "cannot make $staging"
     trap 'rm -rf "$staging"' EXIT
     trap 'exit 1' HUP INT PIPE TERM
-    said=$({ gzip -dc | tar -xof - -C "$staging"; } 2>&1 && cd "$staging" && sha256sum -c .sums 2>&1 >/dev/null) ||
+    said=$(unpack "$1" 2>&1 && cd "$staging" && sha256sum -c .sums 2>&1 >/dev/null) ||
         failed receive 1 "what was sent did not arrive whole: $said"
+    settle "$staging"/[0-9]*
+}
+unpack() {
+    case $1 in
+    gzip) gzip -dc | tar -xof - -C "$staging" ;;
+    plain) tar -xof - -C "$staging" ;;
+    esac
 }
 
 # Says what is about to be put there, before it is.
@@ -41,8 +49,8 @@ note() {
     mkdir -p "${manifest%/*}" && cat "$staging/.note" >>"$manifest" && settle "$manifest"
 }
 
-# On the disk, not only on its way there.
-settle() { sync "$1" 2>/dev/null || sync; }
+# On the disk, not only on its way there. With several at once the disk's queue is waited for once.
+settle() { [ ! -e "$1" ] || sync "$@" 2>/dev/null || sync; }
 
 make_user() {
     if have useradd; then
@@ -56,11 +64,13 @@ make_user() {
 set_access() { chown "$3:$4" "$1" && chmod "$2" "$1"; }
 make_dir() { { [ -d "$1" ] || mkdir "$1"; } && set_access "$@"; }
 
+# Renamed where it is on the same file system, by a second name that is ready before the first one goes. Elsewhere it is a copy, which
+# is not on the disk yet.
 put() {
-    staged=$staging/$1
+    new=${2%/*}/.${2##*/}.clusterctl-new
+    { ln -f "$staging/$1" "$new" 2>/dev/null || { cp "$staging/$1" "$new" && copied=1; }; } || return
     shift
-    new=${1%/*}/.${1##*/}.clusterctl-new
-    mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && mv -f "$new" "$1" && settle "${1%/*}"
+    set_access "$new" "$2" "$3" "$4" && { [ -z "$copied" ] || settle "$new"; } && mv -f "$new" "$1"
 }
 
 make_link() {
