@@ -3,6 +3,7 @@
 //!
 //! Control flow stays here: the script is a straight list of calls of small functions.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 
 use base64::Engine as _;
@@ -85,13 +86,21 @@ pub fn parcel(places: &Places, desired: &Desired, steps: &[Step], facts: &Facts)
         let value = value.map_or("", String::as_str);
         script += &format!("{name}={}\n", crate::shell::quote(value));
     }
-    let mut tape = Tape::default();
+    let shrinks = |step: &&Step| match desired.items.get(step.item) {
+        Some((_, Item::File { content: Content::Blob(blob), .. })) => blob.shrinks(),
+        _ => false,
+    };
+    // Small files alone are not worth a process on the host.
+    let gzip = steps.iter().filter(|step| matches!(step.deed, Deed::Write(_))).any(|step| shrinks(&step));
+    let mut tape = Tape::new(gzip);
+    let mut dirs = BTreeSet::new();
     let mut calls = String::new();
     let mut sums = String::new();
     for (number, step) in steps.iter().enumerate() {
         let Some((_, item)) = desired.items.get(step.item) else { continue };
         let number = number.to_string();
-        if let (Deed::Write(_), Item::File { content, .. }) = (&step.deed, item) {
+        if let (Deed::Write(_), Item::File { content, path, .. }) = (&step.deed, item) {
+            dirs.extend(path.rsplit_once('/').map(|(dir, _)| dir).filter(|dir| !dir.is_empty()));
             sums += &format!("{}  {number}\n", content.sum());
             tape.file(&number, content)?;
         }
@@ -110,7 +119,7 @@ pub fn parcel(places: &Places, desired: &Desired, steps: &[Step], facts: &Facts)
     let input = if sums.is_empty() {
         Vec::new()
     } else {
-        script.push_str("receive\n");
+        script += &line(["receive", if gzip { "gzip" } else { "plain" }]);
         tape.text(".sums", &sums)?;
         tape.finish()?
     };
@@ -118,6 +127,10 @@ pub fn parcel(places: &Places, desired: &Desired, steps: &[Step], facts: &Facts)
         script.push_str("said=$(note 2>&1) || failed receive 1 \"$said\"\n");
     }
     script += &calls;
+    if !dirs.is_empty() {
+        // Until here a file has its old name or its new one; from here on it stays.
+        script += &line(std::iter::once("settle").chain(dirs));
+    }
     script.push_str("say end .\n");
     Ok(Parcel { script, input })
 }
@@ -181,14 +194,18 @@ pub fn progress(line: &str) -> Option<Progress> {
     }
 }
 
-/// A tar archive in gzip members: those of large files are shared between hosts.
-#[derive(Default)]
+/// A tar archive, as it is or in gzip members. The bytes of large files are shared between hosts.
 struct Tape {
-    open: Option<GzEncoder<Vec<u8>>>,
+    gzip: bool,
+    open: Vec<u8>,
     done: Vec<Bytes>,
 }
 
 impl Tape {
+    fn new(gzip: bool) -> Self {
+        Self { gzip, open: Vec::new(), done: Vec::new() }
+    }
+
     fn file(&mut self, name: &str, content: &Content) -> io::Result<()> {
         match content {
             Content::Text(text) => self.text(name, text),
@@ -198,7 +215,7 @@ impl Tape {
             Content::Blob(blob) => {
                 self.header(name, blob.size())?;
                 self.close()?;
-                self.done.push(blob.packed()?);
+                self.done.push(blob.bytes(self.gzip)?);
                 Ok(())
             }
         }
@@ -206,9 +223,9 @@ impl Tape {
 
     fn text(&mut self, name: &str, text: &str) -> io::Result<()> {
         self.header(name, text.len() as u64)?;
-        let out = self.out();
-        out.write_all(text.as_bytes())?;
-        out.write_all(&padding(text.len() as u64))
+        self.open.extend_from_slice(text.as_bytes());
+        self.open.extend_from_slice(&padding(text.len() as u64));
+        Ok(())
     }
 
     fn header(&mut self, name: &str, size: u64) -> io::Result<()> {
@@ -217,23 +234,29 @@ impl Tape {
         header.set_size(size);
         header.set_mode(0o600);
         header.set_cksum();
-        self.out().write_all(header.as_bytes())
-    }
-
-    fn out(&mut self) -> &mut GzEncoder<Vec<u8>> {
-        self.open.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::fast()))
+        self.open.extend_from_slice(header.as_bytes());
+        Ok(())
     }
 
     fn close(&mut self) -> io::Result<()> {
-        if let Some(open) = self.open.take() {
-            self.done.push(open.finish()?.into());
+        let open = std::mem::take(&mut self.open);
+        if open.is_empty() {
+            return Ok(());
         }
+        let whole = if self.gzip {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(&open)?;
+            encoder.finish()?
+        } else {
+            open
+        };
+        self.done.push(whole.into());
         Ok(())
     }
 
     fn finish(mut self) -> io::Result<Vec<Bytes>> {
         // Two empty blocks end an archive.
-        self.out().write_all(&[0; 1024])?;
+        self.open.extend_from_slice(&[0; 1024]);
         self.close()?;
         Ok(self.done)
     }

@@ -1,4 +1,4 @@
-//! A large file that goes to many hosts: read once, compressed once, its bytes shared.
+//! A large file that goes to many hosts: read once, compressed once where that helps, its bytes shared.
 
 use std::fmt;
 use std::fs::File;
@@ -13,9 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::item::Sum;
 
-/// How much is looked at to tell whether compressing is worth it.
-const SAMPLE: usize = 256 << 10;
-/// Read in pieces of this size.
+/// Read in pieces of this size; the first one tells whether compressing is worth it.
 const PIECE: usize = 256 << 10;
 /// What a tar archive pads to.
 const TAR_BLOCK: u64 = 512;
@@ -25,7 +23,9 @@ pub struct Blob {
     source: PathBuf,
     size: u64,
     sum: Sum,
-    /// Made when the first host needs it, while the others wait for it.
+    shrinks: bool,
+    /// Each made when the first host needs it, while the others wait for it.
+    plain: Mutex<Option<Bytes>>,
     packed: Mutex<Option<Bytes>>,
 }
 
@@ -41,20 +41,18 @@ impl Blob {
     /// # Errors
     /// When it cannot be read.
     pub fn open(source: &Path) -> io::Result<Self> {
-        let mut file = File::open(source)?;
-        let mut hasher = Sha256::new();
-        let mut piece = vec![0; PIECE];
-        let mut size = 0;
-        loop {
-            let read = file.read(&mut piece)?;
-            if read == 0 {
-                break;
-            }
-            let seen = piece.get(..read).unwrap_or_default();
-            hasher.update(seen);
-            size += seen.len() as u64;
-        }
-        Ok(Self { source: source.to_owned(), size, sum: Sum::finish(hasher), packed: Mutex::default() })
+        let mut reading = Reading::open(source)?;
+        let shrinks = shrinks(reading.next()?)?;
+        while !reading.next()?.is_empty() {}
+        let Reading { size, hasher, .. } = reading;
+        let (source, sum) = (source.to_owned(), Sum::finish(hasher));
+        Ok(Self { source, size, sum, shrinks, plain: Mutex::default(), packed: Mutex::default() })
+    }
+
+    /// Whether compressing is worth its time.
+    #[must_use]
+    pub fn shrinks(&self) -> bool {
+        self.shrinks
     }
 
     /// Where it was read.
@@ -75,43 +73,64 @@ impl Blob {
         &self.sum
     }
 
-    /// One gzip member with the file and a tar archive's padding. It takes a moment the first time; off the async threads.
+    /// The file and a tar archive's padding, as one gzip member or as they are. It takes a moment the first time; off the async threads.
     ///
     /// # Errors
     /// When the file cannot be read again, or is not the same any more.
-    pub fn packed(&self) -> io::Result<Bytes> {
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(packed) = &*packed {
-            return Ok(packed.clone());
+    pub fn bytes(&self, gzip: bool) -> io::Result<Bytes> {
+        let place = if gzip { &self.packed } else { &self.plain };
+        let mut made = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = &*made {
+            return Ok(bytes.clone());
         }
-        Ok(packed.insert(self.pack()?).clone())
+        let bytes = if gzip {
+            let level = if self.shrinks { Compression::new(3) } else { Compression::none() };
+            self.copy_to(GzEncoder::new(Vec::new(), level))?.finish()?
+        } else {
+            // No larger than what was read when it was opened.
+            let room = usize::try_from(self.size + TAR_BLOCK).unwrap_or(0);
+            self.copy_to(Vec::with_capacity(room))?
+        };
+        Ok(made.insert(bytes.into()).clone())
     }
 
-    fn pack(&self) -> io::Result<Bytes> {
-        let mut file = File::open(&self.source)?;
-        let mut hasher = Sha256::new();
-        let mut piece = vec![0; PIECE.max(SAMPLE)];
-        let first = read_full(&mut file, &mut piece)?;
-        let sample = piece.get(..first).unwrap_or_default();
-        let mut encoder = GzEncoder::new(Vec::new(), level(sample)?);
-        hasher.update(sample);
-        encoder.write_all(sample)?;
-        let mut size = first as u64;
+    fn copy_to<W: io::Write>(&self, mut out: W) -> io::Result<W> {
+        let mut reading = Reading::open(&self.source)?;
         loop {
-            let read = read_full(&mut file, &mut piece)?;
-            if read == 0 {
+            let piece = reading.next()?;
+            if piece.is_empty() {
                 break;
             }
-            let seen = piece.get(..read).unwrap_or_default();
-            hasher.update(seen);
-            encoder.write_all(seen)?;
-            size += read as u64;
+            out.write_all(piece)?;
         }
-        if size != self.size || Sum::finish(hasher) != self.sum {
+        if reading.size != self.size || Sum::finish(reading.hasher) != self.sum {
             return Err(io::Error::other("the file changed while it was in use; run this again"));
         }
-        encoder.write_all(&padding(size))?;
-        Ok(encoder.finish()?.into())
+        out.write_all(&padding(self.size))?;
+        Ok(out)
+    }
+}
+
+/// A file that is read piece by piece, and what was seen of it.
+struct Reading {
+    file: File,
+    piece: Vec<u8>,
+    size: u64,
+    hasher: Sha256,
+}
+
+impl Reading {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, piece: vec![0; PIECE], size: 0, hasher: Sha256::new() })
+    }
+
+    /// The next piece, full but for the last one; empty at the end.
+    fn next(&mut self) -> io::Result<&[u8]> {
+        let read = read_full(&mut self.file, &mut self.piece)?;
+        let piece = self.piece.get(..read).unwrap_or_default();
+        self.hasher.update(piece);
+        self.size += read as u64;
+        Ok(piece)
     }
 }
 
@@ -122,13 +141,11 @@ pub(crate) fn padding(size: u64) -> Vec<u8> {
     vec![0; usize::try_from((TAR_BLOCK - rest) % TAR_BLOCK).unwrap_or(0)]
 }
 
-/// Quick compression where it helps, none where it does not: random or compressed data only costs time.
-fn level(sample: &[u8]) -> io::Result<Compression> {
+/// Random or compressed data only costs time, here and on the host.
+fn shrinks(sample: &[u8]) -> io::Result<bool> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(sample)?;
-    let packed = encoder.finish()?.len();
-    let helps = packed < sample.len() / 10 * 9;
-    Ok(if helps { Compression::new(3) } else { Compression::none() })
+    Ok(encoder.finish()?.len() < sample.len() / 10 * 9)
 }
 
 fn read_full(file: &mut File, into: &mut [u8]) -> io::Result<usize> {
@@ -160,9 +177,25 @@ mod tests {
         let blob = Blob::open(&path).unwrap();
         assert_eq!((blob.size(), blob.sum()), (700_001, &Sum::of(&bytes)));
         let mut unpacked = Vec::new();
-        GzDecoder::new(&blob.packed().unwrap()[..]).read_to_end(&mut unpacked).unwrap();
+        GzDecoder::new(&blob.bytes(true).unwrap()[..]).read_to_end(&mut unpacked).unwrap();
         assert_eq!(unpacked.len() % 512, 0);
         assert!(unpacked.starts_with(&bytes));
+        assert_eq!(blob.bytes(false).unwrap(), unpacked);
+    }
+
+    #[test]
+    fn what_does_not_get_smaller_is_known_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let (mut state, mut noise) = (1_u64, Vec::new());
+        while noise.len() < 300_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            noise.extend_from_slice(&state.to_be_bytes()[..4]);
+        }
+        for (bytes, shrinks) in [(noise, false), (vec![7; 300_000], true), (Vec::new(), false)] {
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(Blob::open(&path).unwrap().shrinks(), shrinks, "{} bytes", bytes.len());
+        }
     }
 
     #[test]
@@ -172,7 +205,7 @@ mod tests {
         std::fs::write(&path, "one").unwrap();
         let blob = Blob::open(&path).unwrap();
         std::fs::write(&path, "two").unwrap();
-        assert!(blob.packed().is_err());
+        assert!(blob.bytes(true).is_err() && blob.bytes(false).is_err());
     }
 
     #[test]

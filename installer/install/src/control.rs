@@ -219,26 +219,26 @@ impl Control {
         }
     }
 
-    /// Lets these agents in that are not yet; answers how many those were.
+    /// Agents that are let in, by name.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    pub async fn admitted(&self) -> Result<BTreeSet<String>, ControlError> {
+        let admitted = self.call(Method::GET, "/clusterctl/v1/admissions", None).await?;
+        let all = admitted.get("admissions").and_then(Value::as_array).into_iter().flatten();
+        Ok(all.filter_map(|admission| Some(admission.get("name")?.as_str()?.to_owned())).collect())
+    }
+
+    /// Lets these agents in.
     ///
     /// # Errors
     /// When the cluster refuses.
-    pub async fn admit(&self, names: &BTreeSet<String>) -> Result<usize, ControlError> {
-        let admitted = self.call(Method::GET, "/clusterctl/v1/admissions", None).await?;
-        let admitted: BTreeSet<&str> = admitted
-            .get("admissions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|admission| admission.get("name")?.as_str())
-            .collect();
-        let mut new = 0;
-        for name in names.iter().filter(|name| !admitted.contains(name.as_str())) {
+    pub async fn admit(&self, names: &BTreeSet<String>) -> Result<(), ControlError> {
+        for name in names {
             // Names of hosts are plain: letters, digits, `-`, `_` and `.`.
             self.call(Method::PUT, &format!("/clusterctl/v1/admissions/{name}"), Some(&json!({}))).await?;
-            new += 1;
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Makes the operator's user, if need be, and a token for it.

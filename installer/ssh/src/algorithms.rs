@@ -9,8 +9,9 @@ use russh::{Preferred, cipher, client, kex};
 /// A server that says nothing for three times this long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
-/// Plain curve25519 first: on the installer's side a handshake costs a fifth of one with ML-KEM, and what an install sends
-/// that is secret, is worth nothing once its certificates have expired. Servers that insist on ML-KEM get it.
+/// Plain curve25519 first: a connection with one script costs the installer 4 ms of CPU with it, 5 to 6 ms with ML-KEM, which also sends
+/// 1 KiB more each way. What an install sends that is secret, is worth nothing once its certificates have expired. Servers that
+/// insist on ML-KEM get it.
 const KEX: &[kex::Name] = &[
     kex::CURVE25519,
     kex::CURVE25519_PRE_RFC_8731,

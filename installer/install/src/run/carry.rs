@@ -226,8 +226,23 @@ impl Run {
         Err("no master leads".to_owned())
     }
 
-    pub(super) async fn admit(&self, control: &Control) -> Result<(), ControlError> {
-        let new = control.admit(&self.agents()).await?;
+    /// Lets agents in that this run makes. One on which nothing is to be done was let in before: when it is not now, somebody took that
+    /// back, and it stays so.
+    pub(super) async fn admit(&mut self, control: &Control) -> Result<(), ControlError> {
+        let admitted = control.admitted().await?;
+        let (mut new, mut dismissed) = (BTreeSet::new(), Vec::new());
+        for name in self.agents().into_iter().filter(|name| !admitted.contains(name)) {
+            let is_made = self.members.get(&name).is_some_and(|member| !member.steps.is_empty());
+            if is_made { _ = new.insert(name) } else { dismissed.push(name) }
+        }
+        for name in dismissed {
+            let hint =
+                "to let it in again, `clusterctl reset` it and install it anew: it gets another key then";
+            let failure = Failure::new("its admission to the cluster was taken back", Some(hint.to_owned()));
+            self.fail(&name, Phase::Agents, "the master lets the agent in", failure);
+        }
+        control.admit(&new).await?;
+        let new = new.len();
         if new > 0 {
             let text = format!("{new} agent{} admitted", if new == 1 { " is" } else { "s are" });
             self.tell(Event::Note { host: None, text });

@@ -22,7 +22,7 @@ step() {
 
 # One at a time. What an installer left behind whose machine went away waits for its files for ever: it is ended.
 alone() {
-    mkdir -p "${lock%/*}" && exec 9>>"$lock" || failed receive 1 "cannot make $lock"
+    { [ -d "${lock%/*}" ] || mkdir -p "${lock%/*}"; } && exec 9>>"$lock" || failed receive 1 "cannot make $lock"
     flock -w 20 9 || end_other && flock -w 40 9 ||
         failed receive 1 "another installer is at work on this host, and was for a minute; wait until it is done"
     echo "$$" >"$lock"
@@ -34,14 +34,22 @@ end_other() {
     kill -TERM -- "-$(awk '{ print $5 }' "/proc/$old/stat")" 2>/dev/null || kill -TERM "$old" 2>/dev/null || true
 }
 
-# Takes the files in that follow on standard input: their digests stand in the file named .sums among them.
+# Takes the files in that follow on standard input: their digests stand in the file named .sums among them. All of them are on the
+# disk after it, with one call.
 receive() {
-    rm -rf "$staging"
+    [ ! -e "$staging" ] || rm -rf "$staging"
     mkdir -p "$staging" || failed receive 1 "cannot make $staging"
     trap 'rm -rf "$staging"' EXIT
     trap 'exit 1' HUP INT PIPE TERM
-    said=$({ gzip -dc | tar -xof - -C "$staging"; } 2>&1 && cd "$staging" && sha256sum -c .sums 2>&1 >/dev/null) ||
+    said=$(unpack "$1" 2>&1 && cd "$staging" && sha256sum -c .sums 2>&1 >/dev/null) ||
         failed receive 1 "what was sent did not arrive whole: $said"
+    settle "$staging"/[0-9]*
+}
+unpack() {
+    case $1 in
+    gzip) gzip -dc | tar -xof - -C "$staging" ;;
+    plain) tar -xof - -C "$staging" ;;
+    esac
 }
 
 # Says what is about to be put there, before it is.
@@ -55,8 +63,8 @@ note() {
     }
 }
 
-# On the disk, not only on its way there.
-settle() { sync "$1" 2>/dev/null || sync; }
+# On the disk, not only on its way there. With several at once the disk's queue is waited for once.
+settle() { [ ! -e "$1" ] || sync "$@" 2>/dev/null || sync; }
 
 make_user() {
     if have useradd; then
@@ -73,16 +81,19 @@ make_dir() { { [ -d "$1" ] || mkdir "$1"; } && set_access "$@"; }
 # With SELinux, a file has the label of where it was made.
 label() { ! have restorecon || restorecon -F "$1" || true; }
 
+# Renamed where it is on the same file system, by a second name that is ready before the first one goes. Elsewhere it is a copy, which
+# is not on the disk yet.
 put() {
-    staged=$staging/$1
-    shift
-    new=${1%/*}/.${1##*/}.clusterctl-new
-    # A disk that is full leaves half a file behind.
-    { mv -f "$staged" "$new" && set_access "$new" "$2" "$3" "$4" && settle "$new" && label "$new" && mv -f "$new" "$1"; } || {
+    new=${2%/*}/.${2##*/}.clusterctl-new
+    copied=
+    {
+        { ln -f "$staging/$1" "$new" 2>/dev/null || { cp "$staging/$1" "$new" && copied=yes; }; } &&
+            set_access "$new" "$3" "$4" "$5" && { [ -z "$copied" ] || settle "$new"; } && label "$new" && mv -f "$new" "$2"
+    } || {
+        # A disk that is full leaves half a file behind.
         rm -f "$new"
         return 1
     }
-    settle "${1%/*}"
 }
 
 make_link() {
