@@ -9,8 +9,11 @@ use crate::written::{hold, let_go, operator_of, repairs};
 
 const INSTALL: [&str; 3] = ["install", "inventory.yaml", "-y"];
 
+/// Whether an event is the one that is waited for.
+type Seen = fn(&Value) -> bool;
+
 /// Where an installer is killed, in their order: each of them lies behind what the ones before have done.
-const POINTS: [(&str, fn(&Value) -> bool); 9] = [
+const POINTS: [(&str, Seen); 9] = [
     ("connecting", |event| is(event, "step_started", "connect")),
     ("looking", |event| is(event, "phase_started", "facts")),
     ("checking", |event| is(event, "phase_started", "preflight")),

@@ -32,8 +32,8 @@ pub(crate) fn operator_of(testbed: &Testbed, user: &str, roles: &[&str]) -> Oper
 
 /// How a host came out of a run, as the table at its end says.
 pub(crate) fn word(ran: &Ran, host: &str) -> String {
-    let rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.filter(|words| words.len() > 1 && words[0] == host).last();
+    let mut rows = ran.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.rfind(|words| words.len() > 1 && words[0] == host);
     row.unwrap_or_else(|| panic!("{host} is not in the table: {ran}"))[1].to_owned()
 }
 

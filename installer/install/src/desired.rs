@@ -255,7 +255,7 @@ impl Render<'_> {
             add,
         )
         .map(|inputs| {
-            units.push((Phase::Masters, unit(MASTER_UNIT, inputs, &[&path, CA, Daemon::Master.leaf()])))
+            units.push((Phase::Masters, unit(MASTER_UNIT, inputs, &[&path, CA, Daemon::Master.leaf()])));
         })
     }
 

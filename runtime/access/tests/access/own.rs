@@ -385,15 +385,13 @@ async fn what_goes_on_for_long_ends_with_what_it_was_let_in_by() {
     let fetch = format!("/artifacts/{}", "0".repeat(64));
     let one = world.log_in("joe").await;
     let other = world.log_in("joe").await;
-    let void = async |path: &str, shown| {
-        let caller = world.enter(&Method::GET, path, &shown).await.unwrap();
-        tokio::spawn(world.access.void(&caller))
-    };
-    let by_token = void("/v2/events", bearer(&one)).await;
-    let by_login = void("/v2/events", bearer(&other)).await;
-    let by_password = void("/v2/events", basic("joe", PASSWORD)).await;
-    let by_admission = void(&fetch, agent).await;
-    let by_certificate = void("/v2/events", root()).await;
+    let caller = async |path: &str, shown| world.enter(&Method::GET, path, &shown).await.unwrap();
+    let void = |caller| tokio::spawn(world.access.void(&caller));
+    let by_token = void(caller("/v2/events", bearer(&one)).await);
+    let by_login = void(caller("/v2/events", bearer(&other)).await);
+    let by_password = void(caller("/v2/events", basic("joe", PASSWORD)).await);
+    let by_admission = void(caller(&fetch, agent).await);
+    let by_certificate = void(caller("/v2/events", root()).await);
 
     assert_eq!(world.ask("POST /clusterctl/v1/logout", &bearer(&one), "").await.status, 204);
     by_token.await.unwrap();
@@ -409,7 +407,7 @@ async fn what_goes_on_for_long_ends_with_what_it_was_let_in_by() {
     let wish = json!({ "user": "joe", "lifetime_seconds": 3600 }).to_string();
     let made = world.ask("POST /clusterctl/v1/tokens", &root(), &wish).await;
     let short = made.json()["token"].as_str().unwrap().to_owned();
-    let by_time = void("/v2/events", bearer(&short)).await;
+    let by_time = void(caller("/v2/events", bearer(&short)).await);
     // The clock moves, and sleepers wake at once.
     world.later(3600);
     tokio::time::pause();
