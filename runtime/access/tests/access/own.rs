@@ -382,7 +382,7 @@ async fn what_goes_on_for_long_ends_with_what_it_was_let_in_by() {
     world.user("joe", "viewer").await;
     world.admit("n1").await;
     let agent = certificate("prod", PeerRole::Agent, "n1");
-    let fetch = format!("/artifacts/{}", "0".repeat(64));
+    let fetch = format!("/clusterctl/v1/artifacts/sha256/{}", "0".repeat(64));
     let one = world.log_in("joe").await;
     let other = world.log_in("joe").await;
     let caller = async |path: &str, shown| world.enter(&Method::GET, path, &shown).await.unwrap();
@@ -408,7 +408,8 @@ async fn what_goes_on_for_long_ends_with_what_it_was_let_in_by() {
     let made = world.ask("POST /clusterctl/v1/tokens", &root(), &wish).await;
     let short = made.json()["token"].as_str().unwrap().to_owned();
     let by_time = void(caller("/v2/events", bearer(&short)).await);
-    // The clock moves, and sleepers wake at once.
+    // It has begun to wait. The clock moves, and sleepers wake at once.
+    tokio::task::yield_now().await;
     world.later(3600);
     tokio::time::pause();
     by_time.await.unwrap();
