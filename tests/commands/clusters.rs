@@ -72,7 +72,7 @@ fn contexts_are_kept_in_a_file_and_used() {
     assert_eq!(run(&["cluster", "use", "gone"]).0, 0);
     assert_eq!(run(&["cluster", "remove", "gone"]).0, 0);
     let (code, stdout, _) = run(&["cluster", "list", "-o", "json"]);
-    let expected = json!({"clusters": [{"name": "here", "current": false, "masters": ["URL"]}]});
+    let expected = json!({"clusters": [{"name": "here", "current": false, "masters": ["URL"], "ca": false, "token": false}]});
     assert_eq!((code, serde_json::from_str(&stdout).unwrap()), (0, expected));
 }
 

@@ -59,7 +59,9 @@ impl FromStr for Hop {
             None if rest.matches(':').count() > 1 => (rest, None),
             None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
         };
+        // A colon stands in an IPv6 address alone, which has two at least.
         if host.is_empty()
+            || host.matches(':').count() == 1
             || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/,[]@".contains(c))
         {
             return Err(wrong());

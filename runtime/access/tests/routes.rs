@@ -267,7 +267,7 @@ fn paths_in(text: &str) -> BTreeSet<&str> {
 }
 
 /// What the door itself answers, or takes off: it matches texts.
-const DOOR: [(&str, &str, Option<&str>); 14] = [
+const DOOR: [(&str, &str, Option<&str>); 16] = [
     ("gateway/src/route.rs", "/", Some("/")),
     ("gateway/src/route.rs", "/clusterctl.link.v1.Link/", None),
     ("gateway/src/route.rs", "/service/marathon", None),
@@ -282,6 +282,9 @@ const DOOR: [(&str, &str, Option<&str>); 14] = [
     ("gateway/src/route.rs", "/ui/", Some("/ui/x")),
     ("gateway/src/route.rs", "/{}", None),
     ("gateway/src/door.rs", "/v2/leader", Some("/v2/leader")),
+    // Where the address without a path leads.
+    ("gateway/src/door.rs", "/ui/", Some("/ui/x")),
+    ("gateway/src/door.rs", "/{prefix}/ui/", None),
 ];
 
 /// The rooms whose routes this test reads. `Access` has the crate's own.
