@@ -51,6 +51,9 @@ impl link_server::Link for LinkService {
     }
 }
 
+/// An agent that was refused ends its side of the stream within this.
+const LEAVES_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Hears one agent until its connection is over.
 async fn serve(
     master: Master,
@@ -84,11 +87,16 @@ async fn serve(
             () = &mut admission => {
                 // With the end of a reign ends what is known of admissions; that is no refusal.
                 let refusal = admit(&agents, peer.as_ref(), &name).err();
-                if let (Some(sender), Some(refusal)) = (last_word.upgrade(), refusal) {
-                    refuse(&master, &sender, refusal);
+                let sender = last_word.upgrade();
+                if let (Some(sender), Some(refusal)) = (&sender, refusal) {
+                    refuse(&master, sender, refusal);
                 }
-                // Sends nothing more, which ends the stream. A master that is gone need not be told.
+                // Sends nothing more. A master that is gone need not be told.
                 let _ = master.posts().send(Post::Input(Input::AgentDisconnected { connection })).await;
+                // Ended from here while the agent still speaks, a stream is reset, and the last word may be lost with it.
+                let leaves = async { while let Ok(Some(_)) = stream.message().await {} };
+                let _ = tokio::time::timeout(LEAVES_WITHIN, leaves).await;
+                drop(sender);
                 return;
             }
             message = stream.message() => message,
