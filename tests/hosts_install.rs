@@ -90,7 +90,7 @@ async fn four_hosts_become_a_cluster_are_used_and_are_as_they_were() {
     for (host, before) in testbed.hosts().iter().zip(&before) {
         assert_eq!(difference(before, &everything_on(host).await), "", "{}", host.name());
         let left = host.run(
-            "systemctl list-units --all --plain --no-legend 'clusterctl*'; pgrep -f http.server || true",
+            "systemctl list-units --all --plain --no-legend 'clusterctl*'; pgrep -f '[h]ttp.server' || true",
         );
         assert_eq!(left.await.unwrap(), "", "{}", host.name());
     }
