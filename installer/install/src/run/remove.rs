@@ -71,10 +71,9 @@ pub fn removal(facts: &Facts) -> Removal {
     let known = order.into_iter().filter(|unit| list.units.contains(*unit));
     let others = list.units.iter().map(String::as_str).filter(|unit| !order.contains(unit));
     for unit in known.chain(others) {
-        let how = if unit == TASKS_UNIT { "kill" } else { "keep" };
         let what =
             if unit == TASKS_UNIT { format!("end all tasks, stop {unit}") } else { format!("stop {unit}") };
-        removal.call(["stop_unit", unit, how], what);
+        removal.call(["stop_unit", unit], what);
     }
     let mut kept = Manifest::default();
     for (path, sums) in &list.files {

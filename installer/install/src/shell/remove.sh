@@ -24,11 +24,27 @@ alone() {
     exit 1
 }
 
+# The processes in a unit's control group and in all below it, whichever hierarchy systemd keeps units in.
+processes_of() {
+    for root in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+        [ ! -d "$root$1" ] || find "$root$1" -name cgroup.procs -exec cat {} +
+    done 2>/dev/null | sort -u
+}
+
+# Units of ours leave their tasks alone when they stop, and a unit that stopped has no processes any more for systemd to kill.
 stop_unit() {
+    group=$(systemctl show --property=ControlGroup --value "$1" 2>/dev/null)
+    [ -n "$group" ] && [ "$group" != / ] || group=/system.slice/$1
     systemctl disable --quiet "$1" 2>/dev/null
-    # Units that leave their processes alone are emptied first.
-    [ "$2" = keep ] || systemctl kill --signal=KILL "$1" 2>/dev/null
     systemctl stop "$1" 2>/dev/null
+    tries=0
+    while left=$(processes_of "$group") && [ -n "$left" ]; do
+        [ "$tries" -lt 50 ] || { echo "$1 does not end: process" $left; return 1; }
+        [ "$tries" -eq 0 ] || sleep 0.1
+        tries=$((tries + 1))
+        # One that is gone meanwhile is no error.
+        kill -KILL $left 2>/dev/null
+    done
     systemctl reset-failed "$1" 2>/dev/null
     ! systemctl is-active --quiet "$1"
 }

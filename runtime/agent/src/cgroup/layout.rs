@@ -93,7 +93,8 @@ impl Layout {
 
     /// Reads `mountinfo` (proc(5)) and `/proc/self/cgroup` (cgroups(7)). Of a v2 hierarchy the mount table does
     /// not tell the controllers; they are left empty. Mounts that do not show the root are left out: paths
-    /// below them would not be the ones that `/proc` names.
+    /// below them would not be the ones that `/proc` names. So are mounts that only read: a container may be given some
+    /// hierarchies and not others.
     #[must_use]
     pub fn parse(mountinfo: &str, own_groups: &str) -> Self {
         let mut hierarchies: Vec<Hierarchy> = Vec::new();
@@ -126,6 +127,9 @@ fn parse_mount(line: &str) -> Option<Hierarchy> {
     let place: Vec<&str> = place.split(' ').collect();
     let mut what = what.split(' ');
     let (root, mount) = (place.get(3)?, place.get(4)?);
+    if place.get(5)?.split(',').any(|option| option == "ro") {
+        return None;
+    }
     let kind = match what.next()? {
         "cgroup2" => Kind::V2(BTreeSet::new()),
         "cgroup" => {
@@ -243,6 +247,7 @@ mod tests {
             ("1 2 0:1 / /m rw - cgroup2 none rw\n", "0::/\n", Mode::V2),
             ("1 2 0:1 /docker/1 /m rw - cgroup2 none rw\n", "0::/\n", Mode::None),
             ("1 2 0:1 / /m rw - cgroup2 none rw\n", "3:memory:/\n", Mode::None),
+            ("1 2 0:1 / /m ro,nosuid - cgroup cgroup rw,memory\n", "3:memory:/\n", Mode::None),
         ] {
             assert_eq!(Layout::parse(mounts, own).mode(), mode, "{mounts}");
         }
