@@ -61,3 +61,37 @@ async fn what_is_built_for_a_newer_glibc_is_not_uploaded() {
     }
     testbed.down().await.unwrap();
 }
+
+/// Logged into with a password, root by another sudo with a password.
+#[tokio::test]
+#[ignore = "real hosts"]
+async fn passwords_of_logins_and_of_sudo_rs_are_taken_and_wrong_ones_named() {
+    let testbed = Testbed::builder().hosts(1).release(Release::Trixie).start().await.unwrap();
+    let host = testbed.host("h1").unwrap();
+    host.run("ln -s /usr/bin/sudo-rs /usr/local/bin/sudo && echo 'admin:of the login' | chpasswd")
+        .await
+        .unwrap();
+    let operator = Operator::with(&format!(
+        "cluster: {{name: demo}}\nssh: {{user: admin, password_file: login, become: sudo, known_hosts: known_hosts, host_key_checking: strict}}\n\
+         hosts:\n  - {{name: h1, address: {}, host_key: \"{}\", roles: [master, agent]}}\n",
+        host.address(),
+        host.host_key()
+    ));
+    operator.write("right", "of the login\n");
+    operator.write("wrong", "of somebody else\n");
+    let run = |login: &str, become_file: &str| {
+        operator.write("login", &operator.read(login));
+        operator.run(&["install", "inventory.yaml", "-y", "--become-password-file", become_file])
+    };
+    let refused = run("wrong", "right");
+    assert_eq!(refused.status, 4, "{refused}");
+    assert!(refused.stdout.contains("does not let admin in"), "{refused}");
+    let refused = run("right", "wrong");
+    assert_eq!(refused.status, 6, "{refused}");
+    assert!(refused.stdout.contains("sudo does not take the password"), "{refused}");
+    let installed = run("right", "right");
+    assert_eq!(installed.status, 0, "{installed}");
+    let shown = format!("{installed}{}", host.run("ps axeww; journalctl --no-pager").await.unwrap());
+    assert!(!shown.contains("of the login"), "{shown}");
+    testbed.down().await.unwrap();
+}

@@ -113,6 +113,9 @@ impl Run {
     async fn phases(&mut self, control: &Control) {
         self.take_phase(Phase::Distribute).await;
         self.take_phase(Phase::Masters).await;
+        if self.active().next().is_none() {
+            return;
+        }
         if let Err(why) = self.masters_lead(control).await {
             self.stop_short(&why);
             return;

@@ -155,7 +155,7 @@ impl<'a> Talk<'a> {
             round_trips: 1,
         };
         if !start.first.is_empty() {
-            talk.send(&start.first, true);
+            talk.send(&start.first, start.on_ready.is_empty());
         }
         talk
     }
@@ -233,7 +233,12 @@ impl<'a> Talk<'a> {
             "good" => {
                 self.round_trips += 1;
                 self.way = Some(SudoWay::Password);
-                self.send(&start.on_good, true);
+                self.send(&start.on_good, false);
+            }
+            // Where sudo wanted nothing, all was sent already.
+            "ready" if self.input.is_some() => {
+                self.round_trips += 1;
+                self.send(&start.on_ready, true);
             }
             "free" => {
                 self.round_trips += 1;
@@ -257,6 +262,13 @@ impl<'a> Talk<'a> {
             return;
         }
         let mut word = self.err.push(bytes);
+        // sudo asks for another password, and there is none.
+        if word.is_none()
+            && self.way != Some(SudoWay::Free)
+            && SudoFault::read(&self.err.noise()) == SudoFault::WrongPassword
+        {
+            self.input = None;
+        }
         while let Some(found) = word {
             if let Word::Start(_) = found {
                 let mut stderr = Tail::new(self.exec.max_output);

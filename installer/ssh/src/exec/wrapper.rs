@@ -5,9 +5,10 @@
 //! standard input, between a line that says that it begins and a last line that says that it is whole; reading stops at
 //! its last byte, so that what comes after it is the script's own input. A script that was cut off does not run.
 //!
-//! sudo reads a password from standard input byte by byte, so nothing after that line is lost. Whether it wants one is
-//! found out with the password alone in a pipe of its own: when it is wrong, sudo finds the pipe empty at its second try and
-//! gives up at once, and no line of the script is ever taken for a password.
+//! sudo reads a password from standard input byte by byte, sudo-rs takes all that is there: so nothing is sent behind a password
+//! before what sudo runs says that it is ready. Whether it wants one is found out with the password alone in a pipe of its own: when
+//! it is wrong, sudo finds the pipe empty at its second try and gives up at once, and no line of the script is ever taken for a
+//! password.
 
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
@@ -27,6 +28,8 @@ pub(crate) struct Start {
     pub(crate) on_need: Vec<Bytes>,
     /// Sent when the password was right.
     pub(crate) on_good: Vec<Bytes>,
+    /// Sent when sudo has taken the password; nothing where it wants none.
+    pub(crate) on_ready: Vec<Bytes>,
     /// Sent when none is needed.
     pub(crate) on_free: Vec<Bytes>,
 }
@@ -67,6 +70,7 @@ pub(crate) fn start(exec: &Exec, way: SudoWay, mark: &str) -> Start {
         first: Vec::new(),
         on_need: Vec::new(),
         on_good: Vec::new(),
+        on_ready: Vec::new(),
         on_free: Vec::new(),
     };
     let outer = match (way, password(exec)) {
@@ -80,12 +84,14 @@ pub(crate) fn start(exec: &Exec, way: SudoWay, mark: &str) -> Start {
             "exec sudo -n /bin/sh -c \"$1\"".to_owned()
         }
         (SudoWay::Password, Some(password)) => {
-            start.first = with_password(&password, whole);
+            start.first = vec![password];
+            start.on_ready = whole;
             "exec sudo -k -S /bin/sh -c \"$1\"".to_owned()
         }
         (SudoWay::Unknown, Some(password)) => {
             start.on_need = vec![password.clone()];
-            start.on_good = with_password(&password, whole.clone());
+            start.on_good = vec![password];
+            start.on_ready.clone_from(&whole);
             start.on_free = whole;
             ask(mark)
         }
@@ -101,7 +107,7 @@ pub(crate) fn start(exec: &Exec, way: SudoWay, mark: &str) -> Start {
 /// `dd` reads whole blocks where it can, and else byte by byte; neither reads more than it was told to.
 fn inner(mark: &str, length: usize) -> String {
     format!(
-        "while IFS= read -r _l; do [ \"$_l\" = {mark}:sync ] && break; done; \
+        "echo {mark}:ready; while IFS= read -r _l; do [ \"$_l\" = {mark}:sync ] && break; done; \
          _s=$(dd bs={length} count=1 iflag=fullblock 2>/dev/null || dd bs=1 count={length} 2>/dev/null); \
          case \"$_s\" in *\"#{mark}\") ;; *) exit 125;; esac; \
          export LC_ALL=C _clusterctl={mark}; echo {mark}:start $$; echo {mark}:start >&2; eval \"$_s\""
@@ -129,11 +135,6 @@ fn password(exec: &Exec) -> Option<Bytes> {
 
 fn line(password: &SecretString) -> Bytes {
     Bytes::from(format!("{}\n", password.expose_secret()))
-}
-
-fn with_password(password: &Bytes, mut whole: Vec<Bytes>) -> Vec<Bytes> {
-    whole.insert(0, password.clone());
-    whole
 }
 
 #[cfg(test)]
@@ -167,11 +168,15 @@ mod tests {
         let whole = "cc:sync\nx\n#ccIN";
         assert_eq!(sent(&start(&exec, SudoWay::None, "cc").first), whole);
         assert_eq!(sent(&start(&exec, SudoWay::Free, "cc").first), whole);
-        assert_eq!(sent(&start(&exec, SudoWay::Password, "cc").first), format!("PASS\n{whole}"));
+        let known = start(&exec, SudoWay::Password, "cc");
+        assert_eq!((sent(&known.first), sent(&known.on_ready)), ("PASS\n".to_owned(), whole.to_owned()));
         let unknown = start(&exec, SudoWay::Unknown, "cc");
         assert_eq!(sent(&unknown.first), "");
         assert_eq!(sent(&unknown.on_need), "PASS\n");
-        assert_eq!(sent(&unknown.on_good), format!("PASS\n{whole}"));
+        assert_eq!(
+            (sent(&unknown.on_good), sent(&unknown.on_ready)),
+            ("PASS\n".to_owned(), whole.to_owned())
+        );
         assert_eq!(sent(&unknown.on_free), whole);
     }
 

@@ -143,11 +143,17 @@ async fn silence_and_slowness_have_limits_of_their_own() {
 
 #[tokio::test]
 async fn the_script_follows_the_password_only_when_that_was_right() {
-    let events = vec![out("cc:need\n"), out("cc:good\n"), out("cc:start\n"), Event::Exit(0), Event::Closed];
-    let (driven, sent) = run(&with_password(), SudoWay::Unknown, events).await;
+    let good = || vec![out("cc:need\n"), out("cc:good\n")];
+    let ready = [out("cc:ready\n"), out("cc:start\n"), Event::Exit(0), Event::Closed];
+    let (driven, sent) =
+        run(&with_password(), SudoWay::Unknown, good().into_iter().chain(ready).collect()).await;
     assert!(driven.result.unwrap().status.success());
-    assert_eq!((driven.way, driven.round_trips), (Some(SudoWay::Password), 3));
+    assert_eq!((driven.way, driven.round_trips), (Some(SudoWay::Password), 4));
     assert_eq!(sent, "PASS\nPASS\ncc:sync\nx\n#cc");
+    // sudo-rs would take what stands behind a password, too.
+    let (_, sent) =
+        run(&with_password(), SudoWay::Unknown, good().into_iter().chain([Event::Closed]).collect()).await;
+    assert_eq!(sent, "PASS\nPASS\n");
 
     let events = vec![
         out("cc:need\n"),
@@ -187,4 +193,16 @@ async fn each_fault_of_sudo_is_told_from_the_others() {
         }
         assert_eq!(driven.way, Some(SudoWay::Unknown));
     }
+}
+
+#[tokio::test]
+async fn a_password_that_is_right_no_more_ends_the_wait_for_another() {
+    let (start, sink) = (start(&with_password(), SudoWay::Password, MARK), Sent::default());
+    let events = vec![err("Sorry, try again.\n"), Event::Exit(1), Event::Closed];
+    let mut script = Script(events.into_iter());
+    let driven = drive("h", &with_password(), &start, (&mut script, &sink), &AtomicU32::new(0)).await;
+    let Err(ExecError::Sudo { fault, .. }) = driven.result else { panic!("{:?}", driven.result) };
+    assert_eq!(fault, SudoFault::WrongPassword);
+    assert!(sink.1.load(Ordering::Relaxed), "its input has ended");
+    assert_eq!(sink.0.into_inner().unwrap(), b"PASS\n");
 }
