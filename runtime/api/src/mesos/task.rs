@@ -72,6 +72,33 @@ pub struct TaskInfo {
     pub labels: BTreeMap<String, String>,
 }
 
+impl TaskInfo {
+    /// What is of use beside the agent once the task was launched: who and where it is, what it takes, and what readers are shown.
+    /// Its program, environment, files, checks and volumes are left out: a master with a hundred thousand tasks need not keep
+    /// them, and secrets are in fewer places.
+    #[must_use]
+    pub fn outline(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            agent: self.agent.clone(),
+            role: self.role.clone(),
+            resources: self.resources.clone(),
+            command: Command {
+                line: CommandLine::Argv(Vec::new()),
+                env: BTreeMap::new(),
+                user: self.command.user.clone(),
+                uris: Vec::new(),
+            },
+            limits: self.limits,
+            grace: self.grace,
+            checks: Vec::new(),
+            volumes: Vec::new(),
+            labels: self.labels.clone(),
+        }
+    }
+}
+
 /// What a task runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {

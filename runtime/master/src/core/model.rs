@@ -120,7 +120,7 @@ pub struct Framework {
 pub struct Task {
     /// Whose it is.
     pub framework: FrameworkId,
-    /// What it is, and where.
+    /// What it is, and where, in outline.
     pub info: Arc<TaskInfo>,
     /// The newest thing that is known of it.
     pub status: TaskStatus,
@@ -166,7 +166,7 @@ impl Task {
 pub struct Report {
     /// Whose it is.
     pub framework: FrameworkId,
-    /// What it is.
+    /// What it is, in outline.
     pub info: Arc<TaskInfo>,
     /// Its newest status, acknowledged or not.
     pub status: TaskStatus,

@@ -218,7 +218,7 @@ impl Turn<'_> {
         self.state.counters.launched += 1;
         let task = Task {
             framework: framework.clone(),
-            info: info.clone(),
+            info: Arc::new(info.outline()),
             history: vec![(status.state, status.timestamp)],
             status,
             number: self.state.next_task,
@@ -230,7 +230,8 @@ impl Turn<'_> {
             kill: None,
         };
         self.insert_task(task);
-        self.send_agent(&info.agent, ToAgent::Launch { framework: framework.clone(), info: info.clone() });
+        let agent = info.agent.clone();
+        self.send_agent(&agent, ToAgent::Launch { framework: framework.clone(), info });
     }
 
     /// A framework wants none of these. Offers that are not valid any more are passed over.

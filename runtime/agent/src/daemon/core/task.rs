@@ -166,7 +166,7 @@ impl Task {
     pub(super) fn report(&self, about: &About, agent: &AgentId) -> wire::TaskReport {
         wire::TaskReport {
             framework_id: self.framework.to_string(),
-            info: Some(info_to_wire(&self.info)),
+            info: Some(info_to_wire(&self.info.outline())),
             status: self
                 .updates
                 .last
