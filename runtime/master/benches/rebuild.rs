@@ -39,7 +39,7 @@ fn registration(id: Option<AgentId>, at: usize, tasks: Vec<Report>) -> Registrat
     let host = Host { hostname: address(at), ..Host::default() };
     let facts = AgentFacts {
         name: format!("a{at}"),
-        host,
+        host: host.into(),
         address: address(at).parse().expect("made of numbers"),
         port: 5051,
         total: "cpus:24;mem:4096;disk:4096;ports:[31000-32000]".parse().expect("it is constant"),

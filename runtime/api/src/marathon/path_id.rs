@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 use thiserror::Error;
@@ -42,9 +43,9 @@ pub enum IdError {
     AboveRoot,
 }
 
-/// The id of an app or a group, as dependencies name either (§4). Always absolute; `/` is the root.
+/// The id of an app or a group, as dependencies name either (§4). Always absolute; `/` is the root. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PathId(String);
+pub struct PathId(Arc<str>);
 
 /// The id of an app: at least one element.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +58,7 @@ pub struct GroupId(PathId);
 impl PathId {
     /// The root, `/`.
     pub fn root() -> PathId {
-        PathId("/".to_owned())
+        PathId("/".into())
     }
 
     /// The id that `text` means when read within `base`. Slashes may repeat and may stand at the end.
@@ -80,7 +81,7 @@ impl PathId {
         if id.len() > MAX_ID_LENGTH {
             return Err(IdError::TooLong);
         }
-        Ok(PathId(id))
+        Ok(PathId(id.into()))
     }
 
     /// The absolute id as text.
@@ -101,9 +102,9 @@ impl PathId {
     /// The id one element shorter; `None` for the root.
     pub fn parent(&self) -> Option<PathId> {
         match self.0.rfind('/') {
-            _ if self.0 == "/" => None,
+            _ if &*self.0 == "/" => None,
             Some(0) | None => Some(PathId::root()),
-            Some(end) => Some(PathId(self.0[..end].to_owned())),
+            Some(end) => Some(PathId(self.0[..end].into())),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use scheduler::{AgentId, Filter, FrameworkId, Host, Resources, Role};
@@ -35,7 +36,7 @@ pub struct Offer {
     /// On which agent.
     pub agent: AgentId,
     /// What is said about the agent's place: Mesos hostname, region, zone, attributes.
-    pub host: Host,
+    pub host: Arc<Host>,
     /// Where the agent's tasks can be reached.
     pub address: IpAddr,
     /// What.

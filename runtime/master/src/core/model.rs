@@ -21,7 +21,7 @@ pub struct AgentFacts {
     /// For people.
     pub name: String,
     /// Its Mesos hostname, domain and attributes.
-    pub host: Host,
+    pub host: Arc<Host>,
     /// Where its tasks can be reached.
     pub address: IpAddr,
     /// Where it serves files.

@@ -215,7 +215,7 @@ fn agent_from(key: &Key, value: &[u8], now: Duration) -> Result<Agent, RecordErr
     };
     let facts = AgentFacts {
         name: record.name,
-        host,
+        host: host.into(),
         address: record.address,
         port: record.port,
         total: record.resources.parse().map_err(|e| damaged(format!("resources: {e}")))?,

@@ -133,7 +133,7 @@ impl Turn<'_> {
     fn sync_pool(&mut self, id: &AgentId, changed: bool) {
         let Some(agent) = self.state.agents.get(id) else { return };
         let info =
-            AgentInfo { id: id.clone(), host: agent.facts.host.clone(), total: agent.facts.total.clone() };
+            AgentInfo { id: id.clone(), host: (*agent.facts.host).clone(), total: agent.facts.total.clone() };
         let mut wanted = Uses::new();
         for task in self.tasks_of(id) {
             if let Some(task) = self.state.tasks.get(&task).filter(|task| task.counted) {

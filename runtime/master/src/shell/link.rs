@@ -204,7 +204,8 @@ fn registration(register: wire::Register) -> Result<Registration, LinkError> {
             region: some(register.region),
             zone: some(register.zone),
             attributes: register.attributes.parse().map_err(|e| wrong("attributes", e))?,
-        },
+        }
+        .into(),
         address: register.address.parse().map_err(|e| wrong("address", e))?,
         port: u16::try_from(register.port).map_err(|e| wrong("port", e))?,
         total: resources_from_wire(&register.resources)?,

@@ -34,7 +34,7 @@ impl<'a> Asking<'a> {
         let instances = &state.apps.get(&app.id)?.instances;
         let demand = Demand::new(app, &state.config.role)?;
         let counting = instances.values().filter(|instance| counts(instance, app));
-        let placed = demand.tally(counting.map(|instance| &instance.host));
+        let placed = demand.tally(counting.map(|instance| &*instance.host));
         let indexes = launch::FreeIndexes::beside(instances.values().map(|instance| instance.index));
         Some(Asking { app, demand, placed, indexes })
     }

@@ -358,7 +358,7 @@ impl Reading<'_> {
             spec,
             version,
             agent: AgentId::from(stored.agent),
-            host,
+            host: host.into(),
             address: self.parse(&stored.address)?,
             ports: stored.ports,
             role: stored.role,

@@ -83,7 +83,7 @@ pub(crate) struct Instance {
     pub(crate) spec: Arc<App>,
     pub(crate) version: Timestamp,
     pub(crate) agent: AgentId,
-    pub(crate) host: Host,
+    pub(crate) host: Arc<Host>,
     pub(crate) address: IpAddr,
     pub(crate) ports: Vec<u16>,
     pub(crate) role: String,

@@ -70,7 +70,8 @@ mod tests {
                 hostname: "10.0.0.1".to_owned(),
                 attributes: "rack:r1;level:10".parse().unwrap(),
                 ..Host::default()
-            },
+            }
+            .into(),
             address: "10.0.0.1".parse().unwrap(),
             resources: "cpus:0.5;mem:64;ports:[31000-31002];cpus(ops):1".parse().unwrap(),
         };

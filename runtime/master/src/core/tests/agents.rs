@@ -135,7 +135,7 @@ fn changed_resources_are_taken_and_tasks_kept() {
     let task = world.launch(channel, "t1");
     let mut registration = registration(Some(&agent), "renamed");
     registration.facts.total = "cpus:8;mem:2048".parse().unwrap();
-    registration.facts.host.attributes = "rack:r2".parse().unwrap();
+    Arc::make_mut(&mut registration.facts.host).attributes = "rack:r2".parse().unwrap();
     registration.tasks = vec![report(&framework, &task, TaskState::Running, 0)];
     let (_, effects) = world.connect(registration);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Commit { .. })), "on record");

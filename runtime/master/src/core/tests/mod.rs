@@ -173,7 +173,7 @@ impl World {
 fn facts(name: &str) -> AgentFacts {
     AgentFacts {
         name: name.to_owned(),
-        host: Host { hostname: "192.0.2.1".to_owned(), ..Host::default() },
+        host: Host { hostname: "192.0.2.1".to_owned(), ..Host::default() }.into(),
         address: "192.0.2.1".parse().unwrap(),
         port: 5051,
         total: "cpus:4;mem:1024;ports:[31000-31003]".parse().unwrap(),

@@ -21,8 +21,9 @@ async fn stored(effects: &[Effect]) -> Snapshot {
 async fn agents_and_frameworks_are_read_as_they_were_written() {
     let mut world = World::new();
     let mut new = registration(None, "a1");
-    new.facts.host.attributes = "rack:r1;level:2;disks:{a,b};slots:[1-3]".parse().unwrap();
-    new.facts.host.region = Some("eu".to_owned());
+    Arc::make_mut(&mut new.facts.host).attributes =
+        "rack:r1;level:2;disks:{a,b};slots:[1-3]".parse().unwrap();
+    Arc::make_mut(&mut new.facts.host).region = Some("eu".to_owned());
     new.facts.total = "cpus:4.5;mem(eng/web):1024;ports:[1-2,4-5];things:{a}".parse().unwrap();
     let (_, mut effects) = world.connect(new);
     let channel = world.number();

@@ -43,14 +43,14 @@ fn offers_are_used_reserved_parts_first_and_turned_away_for_the_first_reason() {
         id: "O1".to_owned(),
         role: web.clone(),
         agent: "a1".into(),
-        host: Host { hostname: "h1".to_owned(), ..Host::default() },
+        host: Host { hostname: "h1".to_owned(), ..Host::default() }.into(),
         address: "127.0.0.1".parse().unwrap(),
         resources: resources.clone(),
     };
     let look = |more: Value| {
         let app = app(&definition(&more));
         let demand = Demand::new(&app, &Role::star()).unwrap();
-        demand.fit(&offer, &resources, &demand.tally([&offer.host]), 0).map_err(|rejection| rejection.at)
+        demand.fit(&offer, &resources, &demand.tally([&*offer.host]), 0).map_err(|rejection| rejection.at)
     };
     let fit = look(json!({"role": "web", "cpus": 1.25, "mem": 100})).unwrap();
     assert_eq!(fit.resources.part(&web).unwrap().cpus(), Scalar::from_thousandths(500));

@@ -268,7 +268,7 @@ impl World {
                 id: format!("M-O{}", self.numbers),
                 role: Role::star(),
                 agent: AgentId::from(agent),
-                host: Host { hostname: agent.to_owned(), ..Host::default() },
+                host: Host { hostname: agent.to_owned(), ..Host::default() }.into(),
                 address: "127.0.0.2".parse().unwrap(),
                 resources: Resources::from(Bundle::new(whole, much, much).with_ports(ports)),
             });

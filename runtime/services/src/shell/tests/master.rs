@@ -104,7 +104,7 @@ impl Inner {
             id: format!("M-O{}", self.numbers),
             role: Role::star(),
             agent: AgentId::from("a1"),
-            host: Host { hostname: "127.0.0.2".to_owned(), ..Host::default() },
+            host: Host { hostname: "127.0.0.2".to_owned(), ..Host::default() }.into(),
             address: "127.0.0.2".parse().unwrap(),
             resources: Resources::from(bundle),
         };
