@@ -3,6 +3,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[cfg(feature = "link")]
     tonic_prost_build::configure()
+        .codec_path("crate::link::Codec")
         // They may hold secrets.
         .skip_debug([".clusterctl.link.v1.Command", ".clusterctl.link.v1.CommandLine"])
         .compile_protos(&["proto/link.proto"], &["proto"])?;

@@ -2,10 +2,12 @@
 //! translation from and to [`crate::mesos`]. What comes over the link is checked here: a [`LinkError`] says what is wrong
 //! in it.
 
+mod codec;
 mod convert;
 
 use thiserror::Error;
 
+pub use codec::Codec;
 pub use convert::{
     check_uuid, health_from_wire, health_to_wire, info_from_wire, info_to_wire, resources_from_wire,
     resources_to_wire, status_from_wire, status_to_wire,

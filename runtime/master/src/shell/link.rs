@@ -9,6 +9,8 @@ use api::link::{
     LinkError, MAX_MESSAGE_BYTES, health_from_wire, info_from_wire, info_to_wire, resources_from_wire,
     status_from_wire,
 };
+use futures_util::StreamExt as _;
+use futures_util::stream::Map;
 use identity::{Identity, PeerRole};
 use scheduler::{AgentId, FrameworkId, Host};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +22,10 @@ use super::run::Post;
 use super::{Agents, Master};
 use crate::core::{AgentFacts, FromAgent, Input, Registration, Report, ToAgent};
 
-type Out = mpsc::Sender<Result<wire::MasterMessage, Status>>;
+pub(super) type Out = mpsc::Sender<ToStream>;
+
+/// What goes to an agent. In a box, since a queue keeps room for 32 of what it holds: with ten thousand agents that is much.
+pub(super) type ToStream = Box<Result<wire::MasterMessage, Status>>;
 
 /// Answers agents that dial.
 #[derive(Clone, Debug)]
@@ -38,7 +43,7 @@ impl Master {
 
 #[tonic::async_trait]
 impl link_server::Link for LinkService {
-    type ConnectStream = ReceiverStream<Result<wire::MasterMessage, Status>>;
+    type ConnectStream = Map<ReceiverStream<ToStream>, fn(ToStream) -> Result<wire::MasterMessage, Status>>;
 
     async fn connect(
         &self,
@@ -47,7 +52,7 @@ impl link_server::Link for LinkService {
         let (sender, receiver) = mpsc::channel(self.0.options().agent_queue);
         let peer = request.extensions().get::<Identity>().cloned();
         tokio::spawn(serve(self.0.clone(), request.into_inner(), peer, sender));
-        Ok(Response::new(ReceiverStream::new(receiver)))
+        Ok(Response::new(ReceiverStream::new(receiver).map(|message| *message)))
     }
 }
 
@@ -130,7 +135,7 @@ fn refuse(master: &Master, sender: &Out, refusal: Refusal) {
     tracing::warn!("refused an agent: {message}");
     let refused = to_wire(master.epoch(), master.id(), ToAgent::Refused { message, last });
     // It may have hung up already.
-    let _ = sender.try_send(Ok(refused));
+    let _ = sender.try_send(Box::new(Ok(refused)));
 }
 
 /// Ends with an agent's admission.

@@ -4,16 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::link::wire;
 use api::mesos::{Event, FrameworkInfo};
 use store::{Batch, LeaderView, Leadership, Stamp, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
-use tonic::Status;
 
 use super::Clock;
-use super::link::to_wire;
+use super::link::{Out, ToStream, to_wire};
 use super::table::{Peer, Table};
 use crate::MasterError;
 use crate::core::{Effect, Input, Registration, State, step};
@@ -29,7 +27,7 @@ pub(super) enum Post {
     Agent {
         connection: u64,
         registration: Registration,
-        sender: mpsc::Sender<Result<wire::MasterMessage, Status>>,
+        sender: Out,
         end: oneshot::Sender<()>,
     },
     Framework {
@@ -53,7 +51,7 @@ pub(super) struct Loop {
     leadership: Leadership,
     publish: watch::Sender<Arc<View>>,
     gauges: Gauges,
-    agents: Table<Result<wire::MasterMessage, Status>>,
+    agents: Table<ToStream>,
     frameworks: Table<Event>,
     inputs: VecDeque<Input>,
     commits: JoinSet<Commit>,
@@ -237,7 +235,7 @@ impl Loop {
         match effect {
             Effect::SendAgent { connection, message } => {
                 let message = to_wire(self.leadership.epoch().get(), self.state.master(), message);
-                if !self.agents.send(connection, Ok(message)) {
+                if !self.agents.send(connection, Box::new(Ok(message))) {
                     self.inputs.push_back(Input::AgentDisconnected { connection });
                 }
             }
