@@ -1,11 +1,11 @@
 //! What one commit changes, and on what condition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::{Key, Revision};
+use crate::{Entry, Key, Revision, StoreError};
 
 /// The most puts and deletes of one batch, and as many conditions. etcd takes 128 of either by default; the rest is for
 /// the guards that an implementation adds.
@@ -166,6 +166,28 @@ impl Batch {
             bytes if bytes > MAX_BATCH_BYTES => Err(BatchError::TooLarge { bytes }),
             _ => Ok(()),
         }
+    }
+
+    /// Makes its changes in a map if its conditions hold, as every store does: all or none, `next` being the revision of what is
+    /// put. Whether the one who asks may write is not looked at.
+    ///
+    /// # Errors
+    /// `Batch` and `Precondition`: then nothing was changed.
+    pub fn apply(self, entries: &mut BTreeMap<Key, Entry>, next: Revision) -> Result<(), StoreError> {
+        self.check()?;
+        for (key, wanted) in self.conditions {
+            let found = entries.get(&key).map(|entry| entry.modified);
+            if !wanted.holds(found) {
+                return Err(StoreError::Precondition { key, wanted, found });
+            }
+        }
+        for (key, op) in self.ops {
+            match op {
+                Op::Put(value) => entries.insert(key, Entry { value, modified: next }),
+                Op::Delete => entries.remove(&key),
+            };
+        }
+        Ok(())
     }
 
     /// As few batches as the limits allow, in the order of the changes.
