@@ -467,8 +467,10 @@ impl World {
                 false => host.write(effect),
             }
         }
-        while let Some((_, effect)) = process.unsynced.pop_front_if(|(at, _)| *at <= now) {
-            host.write(&effect);
+        while process.unsynced.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, effect)) = process.unsynced.pop_front() {
+                host.write(&effect);
+            }
         }
         host.process = Some(process);
         for effect in written {

@@ -232,7 +232,8 @@ impl World {
         }
         asked.at = Some(master);
         let Some(request) = request(number, &asked.wish) else {
-            return self.fail(format!("what clients ask can be asked: {:?}", asked.wish));
+            let what = format!("what clients ask can be asked: {:?}", asked.wish);
+            return self.fail(what);
         };
         let ask = Ask { number, request, force: asked.force, caller: Caller::default() };
         self.services_hear(master, Input::Request(Box::new(ask)));
