@@ -109,6 +109,8 @@ pub(crate) struct MasterProcess {
     pub(crate) reign: Option<Box<Reign>>,
     pub(crate) wants: BTreeMap<u64, Want>,
     pub(crate) next_question: u64,
+    /// The highest epoch that it knows of.
+    observed: u64,
     /// Of its date, in milliseconds.
     pub(crate) skew: i64,
 }
@@ -234,6 +236,7 @@ impl World {
             return;
         }
         process.up = true;
+        process.observed = 0;
         process.life += 1;
         let life = process.life;
         self.note(|| format!("m{master} starts"));
@@ -354,6 +357,9 @@ impl World {
     }
 
     pub(crate) fn observed(&mut self, master: usize, epoch: u64) {
+        // What was heard stays known: one that wins too late finds it.
+        let process = &mut self.masters[master];
+        process.observed = process.observed.max(epoch);
         if self.reigns(master).is_some_and(|reign| reign.epoch < epoch) {
             self.step_down(master, "another one leads");
         }
@@ -403,10 +409,14 @@ impl World {
                 let (life, pause) = (self.masters[master].life, self.random.within(RETRY.0, RETRY.1));
                 self.after(pause, Event::Stand(master, life));
             }
-            (Want::Kept(epoch), Answer::Kept(kept)) => {
+            (Want::Kept(epoch), Answer::Kept(kept, leads)) => {
                 let now = self.now;
-                if let Some(reign) = self.reigns(master).filter(|reign| reign.epoch == epoch && kept) {
+                self.observed(master, leads);
+                let Some(reign) = self.reigns(master).filter(|reign| reign.epoch == epoch) else { return };
+                if kept {
                     reign.kept_at = now;
+                } else {
+                    self.step_down(master, "nobody leads, for the store");
                 }
             }
             (Want::Master(epoch, ticket, subject), Answer::Commit(Commit::Made)) => {
@@ -437,6 +447,7 @@ impl World {
         for part in [Part::Master, Part::Services, Part::Lease] {
             self.at(self.now, Event::Tick(master, life, epoch, part));
         }
+        self.observed(master, self.masters[master].observed);
     }
 
     pub(crate) fn subscribe(&mut self, master: usize, life: u64, epoch: u64) {

@@ -7,10 +7,10 @@ use store::{Batch, Entry, Epoch, Key, Prefix, Revision, Snapshot, Stamp};
 /// A leader's lease (design §15).
 pub(crate) const LEASE: u64 = 3_000;
 
-/// Who leads, as the store has it.
+/// That somebody leads.
 #[derive(Clone, Debug)]
 pub(crate) struct Holder {
-    pub(crate) master: usize,
+    /// Until when, unless it says again that it lives.
     pub(crate) until: u64,
 }
 
@@ -69,7 +69,7 @@ impl Model {
         self.holder = None;
         let (master, life, question) = self.waiting.pop_front()?;
         self.epoch += 1;
-        self.holder = Some(Holder { master, until: now + LEASE });
+        self.holder = Some(Holder { until: now + LEASE });
         Some((master, life, question))
     }
 

@@ -31,7 +31,8 @@ pub(crate) enum Question {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Won(u64),
-    Kept(bool),
+    /// Whether, and which epoch the store is at.
+    Kept(bool, u64),
     Loaded(Box<Snapshot>),
     Commit(Commit),
 }
@@ -318,7 +319,7 @@ impl World {
     }
 
     fn answer(&mut self, to: usize, life: u64, number: u64, answer: Answer) {
-        let lost = !matches!(answer, Answer::Kept(_)) && self.lost_answers[to] > 0;
+        let lost = !matches!(answer, Answer::Kept(..)) && self.lost_answers[to] > 0;
         if lost {
             self.lost_answers[to] -= 1;
             self.note(|| format!("store's answer {number} to m{to} is lost"));
@@ -336,7 +337,7 @@ impl World {
                 self.store.waiting.push_back((from, life, number));
                 return self.elect();
             }
-            Question::Keep(epoch) => Answer::Kept(self.store.keep(epoch, self.now)),
+            Question::Keep(epoch) => Answer::Kept(self.store.keep(epoch, self.now), self.store.epoch),
             Question::Load => Answer::Loaded(Box::new(self.store.snapshot())),
             Question::Commit(epoch, batch) => {
                 let guarded = self.switch != Some(Switch::StoreComparesNothing);
