@@ -260,6 +260,20 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_made_in_a_map_wholly_or_not_at_all() {
+        let mut entries = BTreeMap::new();
+        let (first, second) = (Revision::new(1), Revision::new(2));
+        Batch::new().put(key(1), "a").put(key(2), "b").apply(&mut entries, first).unwrap();
+        let stale = Batch::new().require(key(3), Condition::Present).delete(key(1));
+        assert!(matches!(stale.apply(&mut entries, second), Err(StoreError::Precondition { .. })));
+        assert_eq!(entries.len(), 2);
+        let good = Batch::new().require(key(1), Condition::At(first)).delete(key(1)).put(key(2), "c");
+        good.apply(&mut entries, second).unwrap();
+        assert_eq!(entries.get(&key(2)).map(|entry| entry.modified), Some(second));
+        assert!(!entries.contains_key(&key(1)));
+    }
+
+    #[test]
     fn splitting_keeps_every_change_in_order_and_every_batch_within_the_limits() {
         let ops: Vec<_> = (0..500).map(|n| (key(n), Op::Put(vec![1; (n * 7919) % 40_000]))).collect();
         let batches = Batch::split(ops.clone());
