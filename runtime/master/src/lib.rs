@@ -17,3 +17,8 @@ pub mod view;
 
 pub use error::MasterError;
 pub use shell::{Admissions, Agents, Master, Options};
+
+/// The agent link's messages, from and to the core's own.
+pub mod words {
+    pub use crate::shell::{from_wire, registration, to_wire};
+}

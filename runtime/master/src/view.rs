@@ -28,7 +28,9 @@ pub struct View {
 }
 
 impl View {
-    pub(crate) fn of(state: &State, now: Moment) -> Self {
+    /// The state as it is at `now`.
+    #[must_use]
+    pub fn of(state: &State, now: Moment) -> Self {
         Self {
             now,
             agents: state.agents.clone(),

@@ -1,11 +1,11 @@
 //! What one commit changes, and on what condition.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use thiserror::Error;
 
-use crate::{Key, Revision};
+use crate::{Entry, Key, Revision, StoreError};
 
 /// The most puts and deletes of one batch, and as many conditions. etcd takes 128 of either by default; the rest is for
 /// the guards that an implementation adds.
@@ -168,6 +168,28 @@ impl Batch {
         }
     }
 
+    /// Makes its changes in a map if its conditions hold, as every store does: all or none, `next` being the revision of what is
+    /// put. Whether the one who asks may write is not looked at.
+    ///
+    /// # Errors
+    /// `Batch` and `Precondition`: then nothing was changed.
+    pub fn apply(self, entries: &mut BTreeMap<Key, Entry>, next: Revision) -> Result<(), StoreError> {
+        self.check()?;
+        for (key, wanted) in self.conditions {
+            let found = entries.get(&key).map(|entry| entry.modified);
+            if !wanted.holds(found) {
+                return Err(StoreError::Precondition { key, wanted, found });
+            }
+        }
+        for (key, op) in self.ops {
+            match op {
+                Op::Put(value) => entries.insert(key, Entry { value, modified: next }),
+                Op::Delete => entries.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
     /// As few batches as the limits allow, in the order of the changes.
     pub(crate) fn split(ops: impl IntoIterator<Item = (Key, Op)>) -> Vec<Batch> {
         let mut batches: Vec<Batch> = Vec::new();
@@ -235,6 +257,20 @@ mod tests {
         let twice = Batch::new().put(key(0), "x").delete(key(0));
         assert_eq!(twice.check(), Err(BatchError::Twice { key: key(0) }));
         assert_eq!(Batch::new().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_batch_is_made_in_a_map_wholly_or_not_at_all() {
+        let mut entries = BTreeMap::new();
+        let (first, second) = (Revision::new(1), Revision::new(2));
+        Batch::new().put(key(1), "a").put(key(2), "b").apply(&mut entries, first).unwrap();
+        let stale = Batch::new().require(key(3), Condition::Present).delete(key(1));
+        assert!(matches!(stale.apply(&mut entries, second), Err(StoreError::Precondition { .. })));
+        assert_eq!(entries.len(), 2);
+        let good = Batch::new().require(key(1), Condition::At(first)).delete(key(1)).put(key(2), "c");
+        good.apply(&mut entries, second).unwrap();
+        assert_eq!(entries.get(&key(2)).map(|entry| entry.modified), Some(second));
+        assert!(!entries.contains_key(&key(1)));
     }
 
     #[test]

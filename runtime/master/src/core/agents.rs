@@ -7,7 +7,7 @@ use api::mesos::{Event, Reason, Source, TaskState, TaskStatus};
 use scheduler::{AgentId, Resources};
 
 use super::records::{agent_record, counters_record};
-use super::{Agent, AgentState, Effect, FromAgent, Registration, TaskId, ToAgent, Turn};
+use super::{Agent, AgentState, Effect, FromAgent, Registration, Report, TaskId, ToAgent, Turn};
 
 /// Many pings without a word make the agent dial anew, before the master gives it up.
 const MISSED_PINGS: u32 = 3;
@@ -18,6 +18,17 @@ pub(super) struct Link {
     pub(super) connection: u64,
     heard: Duration,
     pinged: Duration,
+    /// Its registration, until something is heard behind it.
+    held: Option<Held>,
+}
+
+/// A registration that may have been on its way for long: meanwhile its agent may have served another master. One that has
+/// answered on the same connection has not, for then this master would lead no more.
+#[derive(Clone, Debug)]
+struct Held {
+    tasks: Vec<Report>,
+    was: AgentState,
+    changed: bool,
 }
 
 /// An agent whose admission is being recorded.
@@ -123,6 +134,7 @@ impl Turn<'_> {
             used: Resources::default(),
             admitted,
             confirmed: false,
+            proved: false,
         };
         self.state.agents.insert_mut(id.clone(), agent.into());
         if let Some(connection) = connection {
@@ -132,12 +144,14 @@ impl Turn<'_> {
 
     /// A known agent has a connection: the newest one counts.
     fn register(&mut self, id: &AgentId, connection: u64, registration: Registration) {
-        let Registration { facts, tasks, .. } = registration;
+        let Registration { id: told, facts, tasks } = registration;
         self.drop_link(id);
         let (now, silence) = (self.now, self.state.config.ping * MISSED_PINGS);
         let Some(agent) = self.agent_mut(id) else { return };
         let was = std::mem::replace(&mut agent.state, AgentState::Active);
         agent.since = now.elapsed;
+        // One without an id has served nobody.
+        agent.proved = told.is_none();
         match agent.registered {
             None => agent.registered = Some(now.wall),
             Some(_) => agent.reregistered = Some(now.wall),
@@ -145,14 +159,33 @@ impl Turn<'_> {
         let changed = agent.facts != facts;
         agent.facts = facts;
         let admitted = agent.admitted;
-        let link = Link { connection, heard: now.elapsed, pinged: now.elapsed };
+        let held = told.is_some().then(|| Held { tasks: tasks.clone(), was, changed });
+        let waits = held.is_some();
+        let link = Link { connection, heard: now.elapsed, pinged: now.elapsed, held };
         self.state.links.insert(id.clone(), link);
         self.state.connections.insert(connection, id.clone());
         if changed {
             self.record_agent(id, admitted);
         }
         self.send_agent(id, ToAgent::Registered { agent: id.clone(), silence });
-        self.take_over(id, tasks, was, changed);
+        if waits {
+            // Nothing is launched there before it has answered.
+            if was == AgentState::Active {
+                self.pool(scheduler::Event::AgentUnreachable(id.clone()));
+            }
+            self.send_agent(id, ToAgent::Ping);
+        } else {
+            self.take_over(id, tasks, was, changed);
+        }
+    }
+
+    /// The agent has answered: what it registered with is what it has.
+    fn prove(&mut self, id: &AgentId) {
+        let Some(held) = self.state.links.get_mut(id).and_then(|link| link.held.take()) else { return };
+        if let Some(agent) = self.agent_mut(id) {
+            agent.proved = true;
+        }
+        self.take_over(id, held.tasks, held.was, held.changed);
     }
 
     fn record_agent(&mut self, id: &AgentId, admitted: Timestamp) {
@@ -203,6 +236,7 @@ impl Turn<'_> {
         {
             agent.confirmed = true;
         }
+        self.prove(&id);
         match message {
             FromAgent::Pong => self.state.counters.pongs += 1,
             FromAgent::Update { framework, status } => self.update(&id, &framework, status),

@@ -300,6 +300,12 @@ impl State {
     pub fn master(&self) -> &str {
         &self.master
     }
+
+    /// What is used, offered and free, as the scheduler has it.
+    #[must_use]
+    pub fn pool(&self) -> &scheduler::State {
+        &self.pool
+    }
 }
 
 /// Carries out one input. The same state, input and time give the same effects, in the same order.

@@ -82,6 +82,8 @@ pub struct Agent {
     pub(crate) admitted: Timestamp,
     /// It was heard of after it was told its id.
     pub(crate) confirmed: bool,
+    /// It has answered on the connection that it registered on last: it has what it listed, and nothing else.
+    pub(crate) proved: bool,
 }
 
 /// How a framework stands with this master.

@@ -3,7 +3,7 @@
 use api::mesos::{Event, Reason, Source, TaskKey, TaskState, TaskStatus};
 use scheduler::{AgentId, FrameworkId};
 
-use super::{AgentState, TaskId, Turn};
+use super::{Agent, AgentState, TaskId, Turn};
 
 /// A status as the answer to a question: it need not be acknowledged.
 pub(super) fn answer(status: &TaskStatus) -> TaskStatus {
@@ -40,19 +40,21 @@ impl Turn<'_> {
     fn unknown_task(&self, agent: Option<&AgentId>) -> Option<(TaskState, String)> {
         let Some(id) = agent else {
             // It may be on any agent that has not come back yet.
-            let recovering = |state| state == AgentState::Recovering;
-            let waits = self.state.agents.values().any(|agent| recovering(agent.state));
+            let waits = self.state.agents.values().any(|agent| is_awaited(agent));
             return (!waits).then(|| (TaskState::Unknown, "the task is not known".to_owned()));
         };
-        match self.state.agents.get(id).map(|agent| agent.state) {
+        match self.state.agents.get(id) {
             None => Some((TaskState::Unknown, format!("neither the task nor agent {id} is known"))),
-            Some(AgentState::Recovering) => None,
-            Some(AgentState::Unreachable) => {
+            Some(agent) if is_awaited(agent) => None,
+            Some(agent) if agent.state == AgentState::Unreachable => {
                 Some((TaskState::Unreachable, format!("agent {id} does not answer")))
             }
-            Some(AgentState::Active | AgentState::Disconnected) => {
-                Some((TaskState::Gone, format!("agent {id} does not have the task")))
-            }
+            Some(_) => Some((TaskState::Gone, format!("agent {id} does not have the task"))),
         }
     }
+}
+
+/// What it has is not known yet, but may be soon.
+fn is_awaited(agent: &Agent) -> bool {
+    agent.state == AgentState::Recovering || (agent.state != AgentState::Unreachable && !agent.proved)
 }

@@ -231,6 +231,7 @@ fn agent_from(key: &Key, value: &[u8], now: Duration) -> Result<Agent, RecordErr
         used: Resources::default(),
         admitted: Timestamp::from_millis(record.admitted_ms),
         confirmed: true,
+        proved: false,
     })
 }
 

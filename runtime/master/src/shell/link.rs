@@ -199,7 +199,11 @@ fn wrong(field: &'static str, problem: impl std::fmt::Display) -> LinkError {
     LinkError { field, problem: problem.to_string() }
 }
 
-fn registration(register: wire::Register) -> Result<Registration, LinkError> {
+/// What an agent says when it dials.
+///
+/// # Errors
+/// When a field is not what it has to be.
+pub fn registration(register: wire::Register) -> Result<Registration, LinkError> {
     let some = |text: String| (!text.is_empty()).then_some(text);
     let id = some(register.agent_id).map(AgentId::from);
     let facts = AgentFacts {
@@ -234,7 +238,11 @@ fn report(agent: &AgentId, task: wire::TaskReport) -> Result<Report, LinkError> 
     })
 }
 
-fn from_wire(message: wire::AgentMessage) -> Result<Option<FromAgent>, LinkError> {
+/// What an agent says after that; nothing when only a later version understands it.
+///
+/// # Errors
+/// When a field is not what it has to be.
+pub fn from_wire(message: wire::AgentMessage) -> Result<Option<FromAgent>, LinkError> {
     use agent_message::Body;
     Ok(match message.body {
         Some(Body::Update(update)) => {
@@ -255,7 +263,7 @@ fn from_wire(message: wire::AgentMessage) -> Result<Option<FromAgent>, LinkError
 }
 
 /// A message to an agent.
-pub(super) fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::MasterMessage {
+pub fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::MasterMessage {
     use master_message::Body;
     let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let body = match message {

@@ -20,6 +20,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub use link::{from_wire, registration, to_wire};
+
 use crate::MasterError;
 use crate::core::{Config, State, master_id, master_id_key};
 use crate::metrics::Gauges;

@@ -231,10 +231,15 @@ impl Agent {
 
     pub(crate) async fn connect(address: SocketAddr, register: wire::Register) -> Self {
         let mut agent = Self::dial(address).await;
+        let known = !register.agent_id.is_empty();
         agent.say(agent_message::Body::Register(register)).await;
         match agent.hear().await {
             Some(master_message::Body::Registered(registered)) => agent.id = registered.agent_id,
             other => panic!("{other:?}"),
+        }
+        if known {
+            // A master counts on one that was there before once it has said something on this stream.
+            agent.say(agent_message::Body::Pong(wire::Pong {})).await;
         }
         agent
     }

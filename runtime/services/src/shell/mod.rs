@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::core::{Answer, Ask, Caller, Config, HostPaths, LoadError, Request, State};
 use events::Hub;
 pub use figures::Figure;
+pub use run::batches;
 use view::View;
 
 /// How long a client waits for a change to be stored.

@@ -302,7 +302,8 @@ fn subscribing(
 }
 
 /// As few batches as possible, in order. Of two changes of one key the later one counts.
-fn batches(commits: Vec<(Ticket, Vec<Change>)>) -> Vec<(Vec<Ticket>, Batch)> {
+#[must_use]
+pub fn batches(commits: Vec<(Ticket, Vec<Change>)>) -> Vec<(Vec<Ticket>, Batch)> {
     let mut done: Vec<(Vec<Ticket>, Batch)> = Vec::new();
     let mut tickets = Vec::new();
     let mut merged: BTreeMap<store::Key, Option<Vec<u8>>> = BTreeMap::new();

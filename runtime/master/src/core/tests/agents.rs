@@ -191,3 +191,31 @@ fn agents_of_an_earlier_master_have_ten_minutes() {
     world.back(&agent, "a1", vec![]);
     assert_eq!(world.agent_state(&agent), AgentState::Active);
 }
+
+#[test]
+fn a_registration_that_was_long_on_its_way_takes_no_task_away() {
+    let mut world = World::new();
+    let (connection, agent) = world.agent("a1");
+    let (channel, framework) = world.framework("f");
+    let task = world.launch(channel, "t1");
+    world.update(connection, &framework, "t1", TaskState::Running, 1);
+    // Of the time before the launch, on a stream that the agent has given up since.
+    let registration = registration(Some(&agent), "a1");
+    let effects = world.step(Input::AgentConnected { connection: 90, registration: registration.clone() });
+    assert_eq!(updates(&effects), []);
+    assert_eq!(world.state_of(&framework, "t1"), Some(TaskState::Running));
+    let other: api::mesos::TaskKey = "t0".parse().unwrap();
+    let unknown = Call::Reconcile(vec![(other, Some(agent.clone()))]);
+    assert_eq!(updates(&world.call(channel, unknown.clone())), [], "what it has is not known");
+    assert_eq!(world.offers(), [], "nothing is launched on what nobody may hear of");
+    world.step(Input::AgentDisconnected { connection: 90 });
+    assert_eq!(updates(&world.call(channel, unknown.clone())), []);
+    let (_, effects) = world.back(&agent, "a1", vec![report(&framework, &task, TaskState::Running, 1)]);
+    assert_eq!(updates(&effects), []);
+    assert_eq!(world.offers().len(), 1);
+    assert_eq!(updates(&world.call(channel, unknown)).len(), 1);
+    // One that answers has what it says, and nothing else.
+    world.step(Input::AgentConnected { connection: 91, registration });
+    let effects = world.say(91, FromAgent::Pong);
+    assert!(matches!(&updates(&effects)[..], [(_, TaskState::Gone, ..)]), "{effects:?}");
+}

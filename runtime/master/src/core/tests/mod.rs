@@ -75,7 +75,11 @@ impl World {
 
     fn connect(&mut self, registration: Registration) -> (u64, Vec<Effect>) {
         let connection = self.number();
-        let effects = self.step(Input::AgentConnected { connection, registration });
+        let mut effects = self.step(Input::AgentConnected { connection, registration });
+        // Whoever was there before is asked whether it still is.
+        if effects.contains(&Effect::SendAgent { connection, message: ToAgent::Ping }) {
+            effects.extend(self.say(connection, FromAgent::Pong));
+        }
         (connection, effects)
     }
 
