@@ -18,7 +18,9 @@ use api::marathon::{Timestamp, Uuid};
 use api::mesos::{
     Call, Command, CommandLine, FrameworkInfo, Limits, Source, TaskInfo, TaskState, TaskStatus,
 };
-use master::core::{AgentFacts, Config, Effect, Input, Registration, Report, State, ToAgent, step};
+use master::core::{
+    AgentFacts, Config, Effect, FromAgent, Input, Registration, Report, State, ToAgent, step,
+};
 use scheduler::{AgentId, FrameworkId, Host, Role};
 use store::{Candidate, EmbeddedStore, Options, Prefix, Snapshot, Store as _};
 
@@ -143,8 +145,11 @@ fn rebuild(
     let info = framework_info(Some(framework.clone()));
     black_box(step(&mut state, Input::Subscribed { channel: 1, info }, now()));
     for (at, registration) in registrations.into_iter().enumerate() {
-        let input = Input::AgentConnected { connection: at as u64 + 1, registration };
-        black_box(step(&mut state, input, now()));
+        let connection = at as u64 + 1;
+        black_box(step(&mut state, Input::AgentConnected { connection, registration }, now()));
+        // It is believed when it has answered.
+        let message = FromAgent::Pong;
+        black_box(step(&mut state, Input::AgentMessage { connection, message }, now()));
     }
     black_box(step(&mut state, Input::Call { channel: 1, call: Call::Reconcile(vec![]) }, now()));
     black_box(step(&mut state, Input::Cycle, now()));

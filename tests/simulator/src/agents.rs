@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use agent::adopt::Why;
 use agent::cgroup::Usage;
-use agent::daemon::core::{
-    About, Checkpoint, Effect, Found, Input, Journal, Past, Recovered, State, step,
-};
+use agent::daemon::core::{About, Checkpoint, Effect, Found, Input, Journal, Past, Recovered, State, step};
 use agent::spec::{End, Exit};
 use api::Moment;
 use api::link::wire;
@@ -519,14 +517,16 @@ impl World {
             }
             Effect::Send(number, message) => {
                 let stream = self.hosts[agent].stream();
-                if let Some(id) = stream.filter(|id| self.streams.get(id).is_some_and(|s| s.number == number)) {
+                if let Some(id) = stream.filter(|id| self.streams.get(id).is_some_and(|s| s.number == number))
+                {
                     self.say_up(id, Item::Message(message));
                 }
             }
             Effect::CloseLink(number, why) => {
                 self.note(|| format!("a{agent} hangs up: {why}"));
                 let stream = self.hosts[agent].stream();
-                if let Some(id) = stream.filter(|id| self.streams.get(id).is_some_and(|s| s.number == number)) {
+                if let Some(id) = stream.filter(|id| self.streams.get(id).is_some_and(|s| s.number == number))
+                {
                     self.hang_up(agent, id);
                 }
             }

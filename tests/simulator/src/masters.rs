@@ -430,7 +430,8 @@ impl World {
     fn begin(&mut self, master: usize, epoch: u64, snapshot: &Snapshot, id: String) {
         let config = config(self.proved_names);
         let state = State::load(id, snapshot, config, Duration::ZERO);
-        let services = service::State::load(snapshot, services_config(), Random::new(self.random.next()).wide());
+        let services =
+            service::State::load(snapshot, services_config(), Random::new(self.random.next()).wide());
         let (state, services) = match (state, services) {
             (Ok(state), Ok(services)) => (state, services),
             (Err(error), _) => return self.fail(format!("what is stored can be read: {error}")),
@@ -554,7 +555,9 @@ impl World {
                 let (before, after) = match &message {
                     ToAgent::Launch { .. } => (Some(Point::BeforeLaunch), Some(Point::Launched)),
                     ToAgent::Kill { .. } => (None, Some(Point::Killed)),
-                    ToAgent::Acknowledge { .. } => (Some(Point::BeforeAcknowledge), Some(Point::Acknowledged)),
+                    ToAgent::Acknowledge { .. } => {
+                        (Some(Point::BeforeAcknowledge), Some(Point::Acknowledged))
+                    }
                     ToAgent::Registered { .. } => (None, Some(Point::Registered)),
                     _ => (None, None),
                 };
@@ -735,7 +738,9 @@ impl World {
     fn send_commits(&mut self, master: usize, epoch: u64) {
         let pipelined = self.pipelined;
         loop {
-            let Some(deciding) = self.reigns(master).and_then(|reign| reign.deciding.as_mut()) else { return };
+            let Some(deciding) = self.reigns(master).and_then(|reign| reign.deciding.as_mut()) else {
+                return;
+            };
             if !deciding.sent.is_empty() && !pipelined {
                 return;
             }
@@ -899,7 +904,8 @@ impl World {
     fn acknowledge_unheard(&mut self, id: u64, epoch: u64, message: &FromAgent) {
         let FromAgent::Update { framework, status } = message else { return };
         let Some(uuid) = status.uuid else { return };
-        let acknowledge = ToAgent::Acknowledge { framework: framework.clone(), task: status.task.clone(), uuid };
+        let acknowledge =
+            ToAgent::Acknowledge { framework: framework.clone(), task: status.task.clone(), uuid };
         let message = words::to_wire(epoch, "M", acknowledge);
         self.say_down(id, Item::Message(Box::new(message)));
     }

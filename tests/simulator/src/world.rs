@@ -48,10 +48,27 @@ pub(crate) enum Part {
 /// What happens. Lives and epochs tell whether it still concerns anyone.
 #[derive(Debug)]
 pub(crate) enum Event {
-    ToStore { from: usize, life: u64, number: u64, question: Question },
-    FromStore { to: usize, life: u64, number: u64, answer: Answer },
-    StoreLate { to: usize, life: u64, number: u64 },
-    Observed { to: usize, epoch: u64 },
+    ToStore {
+        from: usize,
+        life: u64,
+        number: u64,
+        question: Question,
+    },
+    FromStore {
+        to: usize,
+        life: u64,
+        number: u64,
+        answer: Answer,
+    },
+    StoreLate {
+        to: usize,
+        life: u64,
+        number: u64,
+    },
+    Observed {
+        to: usize,
+        epoch: u64,
+    },
     LeaseEnds,
     Stand(usize, u64),
     Turn(usize, u64, u64, Part),

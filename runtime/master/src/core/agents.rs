@@ -159,8 +159,9 @@ impl Turn<'_> {
         let changed = agent.facts != facts;
         agent.facts = facts;
         let admitted = agent.admitted;
-        let held = told.is_some().then(|| Held { tasks: tasks.clone(), was, changed });
-        let waits = held.is_some();
+        let waits = told.is_some();
+        let held = Held { tasks, was, changed };
+        let (held, proved) = if waits { (Some(held), None) } else { (None, Some(held)) };
         let link = Link { connection, heard: now.elapsed, pinged: now.elapsed, held };
         self.state.links.insert(id.clone(), link);
         self.state.connections.insert(connection, id.clone());
@@ -168,14 +169,14 @@ impl Turn<'_> {
             self.record_agent(id, admitted);
         }
         self.send_agent(id, ToAgent::Registered { agent: id.clone(), silence });
-        if waits {
+        if let Some(proved) = proved {
+            self.take_over(id, proved.tasks, was, changed);
+        } else {
             // Nothing is launched there before it has answered.
             if was == AgentState::Active {
                 self.pool(scheduler::Event::AgentUnreachable(id.clone()));
             }
             self.send_agent(id, ToAgent::Ping);
-        } else {
-            self.take_over(id, tasks, was, changed);
         }
     }
 
