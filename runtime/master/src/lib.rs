@@ -16,4 +16,5 @@ mod shell;
 pub mod view;
 
 pub use error::MasterError;
+pub use http::standby;
 pub use shell::{Admissions, Agents, Master, Options};
