@@ -30,6 +30,8 @@ mod store;
 mod version;
 
 #[cfg(feature = "suite")]
+pub mod memory;
+#[cfg(feature = "suite")]
 pub mod suite;
 
 pub use batch::{Batch, BatchError, Condition, MAX_BATCH_BYTES, MAX_OPS, MAX_VALUE_BYTES};

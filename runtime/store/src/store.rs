@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -75,6 +76,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Who leads, now and with every change. A leader whose own epoch is not shown any more steps down. Ends with the
     /// store object.
     fn observe_leader(&self) -> watch::Receiver<LeaderView>;
+
+    /// Until when this process may rely on leading, as far as it knows by itself: the end of its lease by the clock of
+    /// this machine, which each renewal moves. Past it, commits are refused without asking, and what this leader read or
+    /// remembers may be stale; another may lead from then on. For a leadership that has ended it lies in the past. `None`
+    /// where there are no leases and nobody else can lead.
+    ///
+    /// To wait for the end of a leadership, wait until [`Store::observe_leader`] shows anything but its epoch.
+    fn valid_until(&self, _leadership: &Leadership) -> Option<Instant> {
+        None
+    }
 
     /// Gives the leadership up, so that the next one need not wait. Commits made before are not affected.
     ///
