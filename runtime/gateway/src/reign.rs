@@ -150,6 +150,9 @@ impl Reign {
         options: &Options,
     ) -> Result<Reign, GatewayError> {
         let snapshot = store.load(&Prefix::all()).await?;
+        if store::import_pending(&snapshot) {
+            return Err(GatewayError::Importing);
+        }
         store::large::collect(store.as_ref(), &leadership, &snapshot).await?;
         let (access, access_ended) = match &options.tls {
             None => (None, None),
