@@ -164,6 +164,12 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// What shall be filled holds something already.
+    #[error("the store to copy into is not empty: it has {key}")]
+    NotEmpty {
+        /// One of its keys.
+        key: String,
+    },
     /// There are no more epochs.
     #[error("no epoch is left above {0}")]
     EpochExhausted(Epoch),

@@ -23,8 +23,8 @@ use tokio::sync::watch;
 
 use crate::batch::Op;
 use crate::{
-    Answer, Batch, Candidate, ClusterVersion, Entry, Key, Leader, LeaderView, Leadership, Prefix, Revision,
-    Snapshot, Stamp, Store, StoreError,
+    Answer, Batch, Candidate, ClusterVersion, Entry, Key, Leader, LeaderView, Leadership, Prefix, Snapshot,
+    Stamp, Store, StoreError,
 };
 
 /// As far as a leader of this cluster may look ahead while its lease is not ended by hand.

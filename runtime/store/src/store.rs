@@ -38,7 +38,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn load<'a>(&'a self, prefix: &'a Prefix) -> Answer<'a, Snapshot>;
 
     /// Makes the changes of `batch` if its conditions hold, all or none, and answers when they are durable: with their
-    /// revision, which is the `modified` of each key that was put. Commits of one task happen in the order of their
+    /// revision, which is the `modified` of each key that was put; commits that were made together, none of which depends on
+    /// another, may have one in common. Commits of one task happen in the order of their
     /// answers; of several tasks in any order.
     ///
     /// Dropping the future does not take a commit back that was already queued.
