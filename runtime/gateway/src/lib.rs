@@ -13,7 +13,7 @@
 //! With a certificate it speaks TLS alone, and asks [`access`] about every request before a byte of its body is read; without
 //! one it has no login, and serves loopback alone. It decides nothing about agents, tasks or services.
 
-//TMP mod adopt;
+mod adopt;
 mod artifacts;
 mod behalf;
 mod door;
@@ -26,7 +26,7 @@ mod reign;
 pub mod route;
 mod seat;
 
-//TMP pub use adopt::Adopting;
+pub use adopt::Adopting;
 pub use lead::Gateway;
 pub use options::{GatewayError, Options, Shared, Source};
 pub use seat::Standing;

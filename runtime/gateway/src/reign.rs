@@ -150,7 +150,7 @@ impl Reign {
         options: &Options,
     ) -> Result<Reign, GatewayError> {
         let snapshot = store.load(&Prefix::all()).await?;
-        if /*TMP store::import_pending(&snapshot)*/ false {
+        if store::import_pending(&snapshot) {
             return Err(GatewayError::Importing);
         }
         store::large::collect(store.as_ref(), &leadership, &snapshot).await?;

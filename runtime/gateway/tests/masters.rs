@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use gateway::{Gateway, Options, Shared, Standing};
+use gateway::{Adopting, Gateway, Options, Shared, Standing};
 use identity::PeerRole;
 use reqwest::{Client, Method, Response};
 use secrecy::SecretString;
@@ -424,3 +424,38 @@ async fn a_leader_that_is_gone_is_said_to_be_so_and_its_streams_end() {
     masters.stop().await;
 }
 
+#[tokio::test]
+async fn what_the_only_master_had_in_a_file_is_what_several_have() {
+    let mut masters = Masters::start(0).await;
+    let admin = masters.admin();
+    let dir = masters.dir.path().join("m0");
+    let tls = masters.ca.node(&dir.join("tls"), CLUSTER, PeerRole::Master, "m0");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut options = Options::new(CLUSTER, &dir, address.clone(), Client::new());
+    options.tls = Some(tls);
+    let alone = One {
+        gateway: Gateway::start(listener, options).await.unwrap(),
+        url: format!("https://{address}"),
+        address,
+        way: Way::new(&masters.cluster),
+    };
+    assert_eq!(create(&admin, &alone, "/one").await.status(), 201);
+    let epoch = async |one: &One| {
+        let this = get(&masters.admin(), one, "/clusterctl/v1/master").await;
+        this.json::<Value>().await.unwrap()["epoch"].as_u64().unwrap()
+    };
+    let before = epoch(&alone).await;
+    alone.gateway.stop().await.unwrap();
+
+    masters.one_more(|dir, way| Arc::new(Adopting::new(dir, "m0", Arc::new(way)))).await;
+    masters.all[0].until(|now| *now == Standing::Leads).await;
+    masters.one_more(|dir, way| Arc::new(Adopting::new(dir, "m1", Arc::new(way)))).await;
+    let (leader, follower) = masters.settled().await;
+    assert_eq!(apps(&admin, follower).await, ["/one"]);
+    let this = get(&admin, leader, "/clusterctl/v1/master").await.json::<Value>().await.unwrap();
+    assert!(this["epoch"].as_u64().unwrap() > before, "{this} {before}");
+    let store = dir.join("store");
+    assert!(store.join("store.redb.copied").exists() && !store.join("store.redb").exists());
+    masters.stop().await;
+}
