@@ -1,7 +1,11 @@
-//! `clusterctl master`: the daemon of a node that leads. systemd starts it, on what the install wrote.
+//! `clusterctl master`: the daemon of a node that leads, or stands by while another one does. systemd starts it, on what the
+//! install wrote.
+
+mod etcd;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +15,7 @@ use serde::Deserialize;
 use tls::Tls;
 use tokio::net::TcpListener;
 
+use self::etcd::EtcdPlace;
 use crate::daemon::{self, End, Span, TlsFiles};
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -42,6 +47,9 @@ struct Config {
     /// Where it keeps its state.
     #[serde(default = "state")]
     state: PathBuf,
+    /// The store that several masters share; absent where there is one, whose store is a file in `state`.
+    #[serde(default)]
+    store: Option<Stored>,
     tls: TlsFiles,
     #[serde(default)]
     timeouts: Timeouts,
@@ -51,6 +59,13 @@ struct Config {
     /// Directories of agents' hosts that tasks may have as volumes.
     #[serde(default)]
     host_paths: Vec<PathBuf>,
+}
+
+/// Where the masters' common store is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    etcd: EtcdPlace,
 }
 
 /// Times that are no constants.
@@ -104,14 +119,21 @@ async fn lead(config: &Config, file: &Path) -> Result<Exit, CliError> {
             _ => error,
         }
     })?;
-    tracing::info!(address = %gateway.address(), "the master of {} leads", config.cluster);
+    let mut standing = gateway.standing();
+    tracing::info!(address = %gateway.address(), "the master of {} listens, and {standing}", config.cluster);
+    // Also while its store is away: it keeps trying, and nothing is gained by starting it again.
     daemon::tell(NotifyState::Ready);
+    daemon::tell(NotifyState::Status(&standing.to_string()));
 
     let keeping = tokio::spawn(daemon::keep_certificate(tls, hangup));
     let mut watchdog = daemon::watchdog().map(tokio::time::interval);
     loop {
         tokio::select! {
             () = end.asked() => break,
+            now = gateway.stands_otherwise(standing.clone()) => {
+                daemon::tell(NotifyState::Status(&now.to_string()));
+                standing = now;
+            }
             () = beat(&mut watchdog) => {
                 match tokio::time::timeout(ALIVE_WITHIN, gateway.is_alive()).await {
                     Ok(true) => daemon::tell_alive(),
@@ -149,6 +171,11 @@ fn options(config: &Config, file: &Path, tls: &Tls) -> Result<gateway::Options, 
     }
     let mut options = gateway::Options::new(&config.cluster, &config.state, advertised, to_agents(tls)?);
     options.tls = Some(tls.clone());
+    if let Some(Stored { etcd }) = &config.store {
+        let etcd = Arc::new(etcd.checked(file)?);
+        let advertised = options.advertised.clone();
+        options.share(Arc::new(gateway::Adopting::new(&config.state, advertised, etcd)));
+    }
     let times = &mut options.master.config;
     if let Some(Span(unreachable)) = config.timeouts.unreachable {
         times.unreachable_after = unreachable;
@@ -205,7 +232,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
         let config = read(LEAST).unwrap();
         assert_eq!(config.listen, "0.0.0.0:5050".parse().unwrap());
         assert_eq!(config.state, PathBuf::from("/var/lib/clusterctl/master"));
-        assert_eq!((config.timeouts, config.task_user), (Timeouts::default(), None));
+        assert_eq!((config.timeouts, config.task_user, config.store), (Timeouts::default(), None, None));
         let whole = format!(
             "{LEAST}listen: '[::]:5051'\nstate: /s\ntimeouts: {{unreachable: 6s, reregistration: 1m}}\ntask_user: nobody\nhost_paths: [/srv]\n"
         );
@@ -216,7 +243,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
 
     #[test]
     fn what_nobody_knows_is_refused_with_its_place() {
-        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, state, tls, timeouts, task_user, host_paths");
+        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, state, store, tls, timeouts, task_user, host_paths");
         insta::assert_snapshot!(read(&LEAST.replace("key:", "kye:")).unwrap_err(), @"DIR/master.yaml:5:44: unknown field `kye`, expected one of ca, certificate, key");
     }
 }

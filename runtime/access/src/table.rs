@@ -130,6 +130,7 @@ pub const TABLE: &[Row] = &[
     row(&["POST", "PUT", "PATCH", "DELETE"], "/v2/pods/{rest..}", Right::Operate),
     // Our own.
     row(GET, "/clusterctl/v1/cluster", Right::View),
+    row(GET, "/clusterctl/v1/master", Right::View),
     row(GET, "/clusterctl/v1/artifacts/sha256/{sum}", Right::Fetch),
     row(&["PUT", "DELETE"], "/clusterctl/v1/artifacts/sha256/{sum}", Right::Operate),
     row(GET, "/clusterctl/v1/whoami", Right::View),

@@ -258,6 +258,22 @@ async fn an_older_master_is_refused_and_the_next_one_obeyed() {
 }
 
 #[tokio::test]
+async fn a_master_that_stands_by_sends_the_agent_to_the_leader() {
+    // The agent knows the one that stands by alone.
+    let (dir, mut leader) = (work_dir(), Master::start().await);
+    let (standby, dialled) = Master::standby(&leader.url).await;
+    let mut agent = Agent::start(dir.path(), &standby, None);
+    for epoch in 1..=3 {
+        let (session, _) = leader.admitted(epoch).await;
+        assert_eq!(dialled.load(std::sync::atomic::Ordering::SeqCst) as u64, epoch);
+        // The stream ends, and it asks again who leads.
+        drop(session);
+    }
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
 async fn the_end_of_the_lifeline_leaves_tasks_and_stop_ends_them_without_a_master() {
     let (dir, mut master) = (work_dir(), Master::start().await);
     let mut agent = Agent::start(dir.path(), &master, None);

@@ -26,6 +26,17 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     kinds.find(known).is_some_and(|kind| kind == "application/json")
 }
 
+/// What every master says of itself, whether it leads or not.
+pub(crate) fn own(leads: bool, certificate_days: Option<u64>) -> Vec<Figure> {
+    let figure = |name, help, value| Figure { name, help, value };
+    let leads = figure("clusterctl_master_leads", "Whether this master leads", if leads { 1.0 } else { 0.0 });
+    let days = certificate_days.map(|days| {
+        let days = f64::from(u32::try_from(days).unwrap_or(u32::MAX));
+        figure("clusterctl_master_certificate_days", "Days until the certificate of this master ends", days)
+    });
+    std::iter::once(leads).chain(days).collect()
+}
+
 /// The master's figures and those about services, as Prometheus reads them.
 pub(crate) fn text(master: &str, services: &[Figure]) -> String {
     let mut text = master.strip_suffix(END).unwrap_or(master).to_owned();

@@ -21,7 +21,12 @@ pub enum Room {
     Ui,
     /// Users, tokens and admissions.
     Access,
+    /// Whether this very master leads, and who does.
+    This,
 }
+
+/// Where each master says for itself whether it leads.
+const THIS: &str = "/clusterctl/v1/master";
 
 /// The room and the path below it, for a request's path. Repeated slashes at the front count as one; DC/OS' prefixes are
 /// taken off (design §7).
@@ -49,6 +54,7 @@ pub fn room(path: &str) -> (Room, String) {
     }
     let room = match path.as_str() {
         "/ping" => Room::Services,
+        THIS => Room::This,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if access::serves(path) => Room::Access,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
@@ -88,6 +94,8 @@ mod tests {
             ("/mesos/state", Room::Master, "/state"),
             ("/slaves", Room::Master, "/slaves"),
             ("/clusterctl/v1/cluster", Room::Master, "/clusterctl/v1/cluster"),
+            ("/clusterctl/v1/master", Room::This, "/clusterctl/v1/master"),
+            ("/clusterctl/v1/masters", Room::Master, "/clusterctl/v1/masters"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),
             ("/clusterctl/v1/login", Room::Access, "/clusterctl/v1/login"),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gateway::{Gateway, GatewayError, Options};
+use gateway::{Gateway, GatewayError, Options, Source};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 use store::{DiskAct, DiskHook};
@@ -48,7 +48,9 @@ impl Door {
         let address = listener.local_addr().unwrap();
         let disk = Arc::new(Disk::default());
         let mut options = Options::one_machine(dir, address, client.clone());
-        options.storage.hook = Some(disk.clone());
+        let mut embedded = store::Options::default();
+        embedded.hook = Some(disk.clone());
+        options.store = Source::Embedded { dir: dir.join("store"), options: embedded };
         set(&mut options);
         let gateway = Gateway::start(listener, options).await?;
         Ok(Self { gateway, url: format!("http://{address}"), client, disk })
@@ -225,7 +227,7 @@ async fn a_reader_of_events_that_does_not_read_is_cut_off() {
 }
 
 #[tokio::test]
-async fn without_a_leader_it_is_said_who_leads_and_nothing_else() {
+async fn without_a_leader_what_was_known_last_is_told_with_its_age_and_nothing_is_changed() {
     let dir = tempfile::tempdir().unwrap();
     let door = Door::open(dir.path()).await.unwrap();
     door.disk.broken.store(true, Ordering::SeqCst);
@@ -234,9 +236,28 @@ async fn without_a_leader_it_is_said_who_leads_and_nothing_else() {
     while door.get("/v2/leader").await.status() != 404 {}
     let none = door.get("/v2/leader").await.json::<Value>().await.unwrap();
     assert_eq!(none, json!({"message": "There is no leader"}));
-    let late = door.get("/v2/apps").await;
-    assert_eq!((late.status().as_u16(), late.headers()["retry-after"].to_str().unwrap()), (503, "1"));
-    assert!(late.headers().get("x-marathon-leader").is_none());
+    for path in ["/v2/apps", "/v2/info", "/slaves", "/clusterctl/v1/cluster", "/metrics/snapshot"] {
+        let old = door.get(path).await;
+        assert_eq!(old.status(), 200, "{path}");
+        if path != "/metrics/snapshot" {
+            assert_eq!(old.headers()["warning"], "110 clusterctl \"Response is Stale\"", "{path}");
+            let age = old.headers()["x-clusterctl-stale"].to_str().unwrap().parse::<u64>().unwrap();
+            assert!((1..60).contains(&age), "{age}");
+        }
+        assert!(old.headers().get("x-marathon-leader").is_none(), "{path}");
+        let old = old.json::<Value>().await.unwrap();
+        let told = [&old["leader"], &old["elected"], &old["master/elected"]];
+        assert!(told.into_iter().all(|told| [json!(null), json!(false), json!(0.0)].contains(told)), "{old}");
+    }
+    for (method, path) in [(Method::POST, "/v2/apps"), (Method::GET, "/v2/events")] {
+        let late = door.ask(method, path, &[("accept", "text/event-stream")], None).await;
+        assert_eq!((late.status().as_u16(), late.headers()["retry-after"].to_str().unwrap()), (503, "1"));
+        assert!(late.headers().get("x-marathon-leader").is_none());
+    }
+    for path in ["/ping", "/health", "/metrics", "/clusterctl/v1/master"] {
+        let own = door.get(path).await;
+        assert_eq!((own.status().as_u16(), own.headers().get("warning")), (200, None), "{path}");
+    }
     door.gateway.stop().await.unwrap();
 }
 

@@ -16,6 +16,7 @@ mod shell;
 pub mod view;
 
 pub use error::MasterError;
+pub use http::standby;
 pub use shell::{Admissions, Agents, Master, Options};
 
 /// The agent link's messages, from and to the core's own.

@@ -110,6 +110,66 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
+    /// Nothing of the cluster answers. Nothing was written; the same object goes on when it is there again.
+    #[error("{place}: etcd cannot be reached")]
+    Unreachable {
+        /// The endpoints.
+        place: String,
+        /// What the last of them said.
+        #[source]
+        source: Cause,
+    },
+    /// Members answer, but have no majority, or none in time. Nothing was written; the same object goes on when they have
+    /// one again.
+    #[error("{place}: etcd answers, but has no majority that does")]
+    NoQuorum {
+        /// The endpoints.
+        place: String,
+        /// What the last of them said.
+        #[source]
+        source: Cause,
+    },
+    /// etcd's quota is used up. Nothing was written, and nothing can be; reads and the leadership go on.
+    #[error(
+        "{place}: etcd has no space left below its quota: compact and defragment it, or raise its quota, and disarm the alarm NOSPACE"
+    )]
+    NoSpace {
+        /// The endpoints.
+        place: String,
+    },
+    /// etcd refuses. Nothing was written.
+    #[error("{place}: etcd refuses")]
+    Refused {
+        /// The endpoints.
+        place: String,
+        /// Its words.
+        #[source]
+        source: Cause,
+    },
+    /// How to reach etcd is not said in a way that can be used.
+    #[error("{place}: {detail}")]
+    Endpoint {
+        /// The endpoint, or what is wrong beside it.
+        place: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The leadership ended while the commit was under way, and nobody could be asked: it may be there or not, wholly in
+    /// either case. A load tells as soon as there is a later leader; the same object goes on.
+    #[error("{place}: the leadership ended while etcd did not answer: the commit may be there or not")]
+    Undecided {
+        /// The endpoints.
+        place: String,
+        /// What the last of them said.
+        #[source]
+        source: Cause,
+    },
+    /// What shall be filled holds something already.
+    #[error("the store to copy into is not empty: it has {key}")]
+    NotEmpty {
+        /// One of its keys.
+        key: String,
+    },
     /// There are no more epochs.
     #[error("no epoch is left above {0}")]
     EpochExhausted(Epoch),
@@ -131,7 +191,7 @@ impl StoreError {
     /// What is known of the commit that was answered so.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Unknown { .. } => Outcome::Unknown,
+            Self::Unknown { .. } | Self::Undecided { .. } => Outcome::Unknown,
             _ => Outcome::Refused,
         }
     }

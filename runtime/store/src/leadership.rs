@@ -7,7 +7,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);
 
-/// A moment in the store's history: rises with every commit that changes something, and with every campaign. A restore
+/// A moment in the store's history: rises with every commit that changes something, once for those that are made together,
+/// and with every campaign. A restore
 /// may take it back, but raises the epoch; [`Stamp`] orders by both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(u64);

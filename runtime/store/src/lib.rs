@@ -19,24 +19,33 @@
 //! ```
 
 mod batch;
+mod copy;
 mod embedded;
 mod error;
+mod etcd;
 mod failpoint;
 mod key;
 pub mod large;
 mod leadership;
+mod queue;
 mod snapshot;
 mod store;
 mod version;
 
 #[cfg(feature = "suite")]
+pub mod memory;
+#[cfg(feature = "suite")]
 pub mod suite;
 
 pub use batch::{Batch, BatchError, Condition, MAX_BATCH_BYTES, MAX_OPS, MAX_VALUE_BYTES};
+pub use copy::{copy, import_pending};
 #[cfg(feature = "failpoints")]
 pub use embedded::{DiskAct, DiskHook};
 pub use embedded::{EmbeddedStore, Options};
 pub use error::{Cause, Outcome, StoreError};
+#[cfg(feature = "failpoints")]
+pub use etcd::{EtcdHook, Fate, Held};
+pub use etcd::{EtcdOptions, EtcdStore, EtcdTls, wait_for_quorum};
 pub use key::{Key, KeyError, MAX_KEY_BYTES, Prefix};
 pub use leadership::{Candidate, Epoch, Leader, LeaderView, Leadership, Revision, Stamp};
 pub use snapshot::{Entry, Snapshot};

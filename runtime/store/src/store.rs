@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -37,7 +38,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn load<'a>(&'a self, prefix: &'a Prefix) -> Answer<'a, Snapshot>;
 
     /// Makes the changes of `batch` if its conditions hold, all or none, and answers when they are durable: with their
-    /// revision, which is the `modified` of each key that was put. Commits of one task happen in the order of their
+    /// revision, which is the `modified` of each key that was put; commits that were made together, none of which depends on
+    /// another, may have one in common. Commits of one task happen in the order of their
     /// answers; of several tasks in any order.
     ///
     /// Dropping the future does not take a commit back that was already queued.
@@ -75,6 +77,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Who leads, now and with every change. A leader whose own epoch is not shown any more steps down. Ends with the
     /// store object.
     fn observe_leader(&self) -> watch::Receiver<LeaderView>;
+
+    /// Until when this process may rely on leading, as far as it knows by itself: the end of its lease by the clock of
+    /// this machine, which each renewal moves. Past it, commits are refused without asking, and what this leader read or
+    /// remembers may be stale; another may lead from then on. For a leadership that has ended it lies in the past. `None`
+    /// where there are no leases and nobody else can lead.
+    ///
+    /// To wait for the end of a leadership, wait until [`Store::observe_leader`] shows anything but its epoch.
+    fn valid_until(&self, _leadership: &Leadership) -> Option<Instant> {
+        None
+    }
 
     /// Gives the leadership up, so that the next one need not wait. Commits made before are not affected.
     ///

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use api::client::MasterUrl;
 use clap::{Args, Subcommand};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::connect::{ClusterArgs, block_on};
@@ -83,7 +84,16 @@ pub(crate) fn run(ui: &mut Printer, args: &ClusterCommandArgs) -> Result<Exit, C
     match &args.command {
         ClusterCommand::Status { output } => {
             let client = args.cluster.client()?;
-            let answer = block_on(async { Ok(client.cluster().await?) })?;
+            let answer = block_on(async {
+                let mut cluster = client.cluster().await?;
+                let masters = client.masters();
+                if masters.len() > 1 {
+                    let each = join_all((0..masters.len()).map(|at| client.master(at))).await;
+                    let each = masters.iter().zip(each.into_iter().map(Result::ok));
+                    view::put_masters(&mut cluster, each.map(|(url, said)| (url.host_and_port(), said)));
+                }
+                Ok(cluster)
+            })?;
             output.show(ui, "cluster", &answer, |wide| view::status(&answer, wide))
         }
         ClusterCommand::List { output } => list(ui, *output),

@@ -1,6 +1,6 @@
 //! The cluster at a glance, and the clusters that the user knows.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::context::Contexts;
 use crate::table::{Cell, Table};
@@ -52,6 +52,27 @@ pub(super) fn status(cluster: &Value, wide: bool) -> String {
     parts.fold(facts.render(), |text, table| text + "\n" + &table.render())
 }
 
+/// Puts what each master says of itself beside what the leader says; one that says nothing does not answer.
+pub(super) fn put_masters<'u>(
+    cluster: &mut Value,
+    each: impl IntoIterator<Item = ((&'u str, u16), Option<Value>)>,
+) {
+    let Some(masters) = cluster.get_mut("masters").and_then(Value::as_array_mut) else { return };
+    for ((host, port), said) in each {
+        let address = said.as_ref().map(|said| value::text(said, "address").to_owned());
+        let address = address.unwrap_or_else(|| format!("{host}:{port}"));
+        if masters.iter().any(|known| value::text(known, "address") == address) {
+            continue;
+        }
+        let of = |key: &str| said.as_ref().and_then(|said| said.get(key)).cloned().unwrap_or_default();
+        masters.push(json!({
+            "id": of("name"), "address": address, "leader": of("leads") == json!(true),
+            "certificate_days": of("certificate_days"),
+            "state": if said.is_some() { "standby" } else { "unreachable" },
+        }));
+    }
+}
+
 fn amount(resources: &Value, of: &str, key: &str) -> f64 {
     resources.get(of).map(|of| value::number(of, key)).unwrap_or_default()
 }
@@ -67,9 +88,13 @@ fn masters(cluster: &Value) -> Option<Table> {
     for master in masters {
         let leads = master.get("leader").and_then(Value::as_bool).unwrap_or_default();
         table.row(vec![
-            Cell::plain(value::text(master, "id")),
+            Cell::or_none(Some(value::text(master, "id"))),
             Cell::or_none(Some(value::text(master, "address"))),
-            if leads { Cell::good("leader") } else { Cell::plain("standby") },
+            match value::text(master, "state") {
+                _ if leads => Cell::good("leader"),
+                "unreachable" => Cell::bad("does not answer"),
+                _ => Cell::plain("standby"),
+            },
         ]);
     }
     (!masters.is_empty()).then_some(table)
@@ -132,9 +157,33 @@ pub(super) fn contexts(contexts: &Contexts) -> Table {
 #[cfg(test)]
 mod tests {
     use anstream::adapter::strip_str;
-    use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_master_says_whether_it_is_there() {
+        let leader = json!({ "id": "m", "address": "10.0.0.1:5050", "leader": true });
+        let mut cluster = json!({ "name": "demo", "masters": [leader] });
+        let says = |name: &str, address: &str, leads| {
+            Some(json!({ "name": name, "address": address, "leads": leads, "certificate_days": 7 }))
+        };
+        put_masters(
+            &mut cluster,
+            [
+                (("m1", 5050), says("m1", "10.0.0.1:5050", true)),
+                (("m2", 5050), says("m2", "10.0.0.2:5050", false)),
+                (("m3", 5050), None),
+            ],
+        );
+        let text = strip_str(&masters(&cluster).unwrap().render()).to_string();
+        insta::assert_snapshot!(text, @r"
+        MASTER  ADDRESS        ROLE
+        m       10.0.0.1:5050  leader
+        m2      10.0.0.2:5050  standby
+        -       m3:5050        does not answer
+        ");
+        assert!(strip_str(&status(&cluster, false)).to_string().contains("10.0.0.2:5050 ends in 7 days"));
+    }
 
     #[test]
     fn a_cluster_at_a_glance() {

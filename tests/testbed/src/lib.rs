@@ -41,5 +41,5 @@ pub use gc::{Collected, gc};
 pub use host::{Disk, EXEC_LIMIT, Host, Loss, Status};
 pub use layout::Kind;
 pub use prepare::ADMIN_PASSWORD;
-pub use rootfs::Release;
+pub use rootfs::{Release, Root, root_of};
 pub use testbed::{Builder, Owner, Testbed};

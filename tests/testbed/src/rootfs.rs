@@ -108,6 +108,30 @@ pub(crate) struct Rootfs {
     _kept: Arc<fs::File>,
 }
 
+/// A root file system to take programs from. While the value lives, the cache keeps it.
+#[derive(Clone, Debug)]
+pub struct Root(Rootfs);
+
+impl Root {
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+/// The root file system of a host of that release with further packages; built when the cache does not have it. Nothing
+/// of it is to be changed: hosts share it.
+///
+/// # Errors
+/// When the machine is not fit for testbeds, or it cannot be built.
+pub fn root_of(release: Release, packages: &[&str]) -> Result<Root> {
+    crate::requirements::check(false)?;
+    let packages: Vec<String> = packages.iter().map(|package| (*package).to_owned()).collect();
+    let spec = Spec::new(release, &packages);
+    crate::state::Registry::from_env()?.cache().ensure(&spec, &|_| {}).map(Root)
+}
+
 impl Rootfs {
     /// The newest kernel and its initial file system, as guests boot them.
     ///

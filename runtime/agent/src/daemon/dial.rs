@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::link::{MAX_MESSAGE_BYTES, wire};
+use api::link::{LEADER, MAX_MESSAGE_BYTES, wire};
 use hyper_util::rt::TokioIo;
 use tls::Dialler;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(30);
 /// The bounds of the wait before the next dialling; the first ones are quick.
 const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// After the loss of a leader, where there are several masters, the first wait is up to 800 ms.
+const LOST: u32 = 3;
+/// No master's URL is longer.
+const MAX_URL: usize = 300;
 /// So many messages may wait to be sent; with more, the link is closed, and a new registration says it all.
 const OUTBOX: usize = 4096;
 
@@ -53,32 +57,112 @@ enum Failure {
     Passing(String),
     /// A master does not want this agent, which somebody has to know.
     Unwanted(String),
+    /// A master that does not lead names the one that does, by its URL.
+    Elsewhere(String),
+}
+
+/// Who is dialled next, and when. Pure.
+#[derive(Debug)]
+struct Round {
+    masters: usize,
+    /// Of those that the agent was given.
+    at: usize,
+    /// How many times in a row no master admitted this agent.
+    failures: u32,
+    /// The one that was dialled last had been named by another.
+    named: bool,
+}
+
+/// How a dialling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The agent was admitted, and then lost its master.
+    Lost,
+    /// It was not.
+    Failed,
+    /// A master named another one.
+    Named,
+}
+
+/// What is done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The master that was named, at once.
+    Named,
+    /// One of the list, after a wait that grows with this number.
+    Listed(usize, u32),
+}
+
+impl Round {
+    fn new(masters: usize) -> Self {
+        Self { masters, at: 0, failures: 0, named: false }
+    }
+
+    /// Masters may name each other while nobody leads, so that only one name in a row is followed without a wait, and none makes the
+    /// wait shorter.
+    fn after(&mut self, end: End) -> Next {
+        if end == End::Named && !self.named {
+            self.named = true;
+            return Next::Named;
+        }
+        self.named = false;
+        self.at = (self.at + 1) % self.masters.max(1);
+        self.failures = match end {
+            // There is no leader for a while: all agents of a large cluster have lost theirs in the same moment.
+            End::Lost if self.masters > 1 => LOST,
+            End::Lost => 0,
+            End::Failed | End::Named => self.failures.saturating_add(1),
+        };
+        Next::Listed(self.at, self.failures)
+    }
 }
 
 /// Dials the masters in turn for ever, over TLS with a `dialler`; ends when nobody listens.
 pub(super) async fn run(masters: Vec<Endpoint>, dialler: Option<Dialler>, words: mpsc::Sender<Word>) {
+    let Some(first) = masters.first() else { return };
     let mut number = 0;
-    let mut attempt = 0;
-    for master in masters.iter().cycle() {
+    let mut round = Round::new(masters.len());
+    let mut master = first.clone();
+    loop {
         number += 1;
-        let admitted = talk(master, dialler.as_ref(), number, &words).await;
+        let talked = talk(&master, dialler.as_ref(), number, &words).await;
         if words.is_closed() {
             return;
         }
-        attempt = match admitted {
-            Ok(true) => 0,
-            Ok(false) => attempt + 1,
+        let mut leader = None;
+        let end = match talked {
+            Ok(true) => End::Lost,
+            Ok(false) => End::Failed,
             Err(Failure::Passing(why)) => {
                 tracing::debug!("master {}: {why}", master.uri());
-                attempt + 1
+                End::Failed
             }
             Err(Failure::Unwanted(why)) => {
                 tracing::warn!("master {}: {why}; it is asked again", master.uri());
-                attempt + 1
+                End::Failed
+            }
+            Err(Failure::Elsewhere(url)) => {
+                tracing::debug!("master {}: {url} leads", master.uri());
+                leader = named(&url, dialler.is_some());
+                if leader.is_some() { End::Named } else { End::Failed }
             }
         };
-        tokio::time::sleep(wait_before(attempt, random())).await;
+        match (round.after(end), leader) {
+            (Next::Named, Some(leader)) => master = leader,
+            (Next::Named, None) => {}
+            (Next::Listed(at, attempt), _) => {
+                master = masters.get(at).unwrap_or(first).clone();
+                tokio::time::sleep(wait_before(attempt, random())).await;
+            }
+        }
     }
+}
+
+/// The master that another one named, if it can be dialled as the others are. Who it is shows in its certificate.
+fn named(url: &str, secure: bool) -> Option<Endpoint> {
+    let scheme = if secure { "https://" } else { "http://" };
+    let good = url.len() <= MAX_URL && url.starts_with(scheme);
+    good.then(|| endpoint(url).ok()).flatten()
 }
 
 pub(super) fn random() -> u64 {
@@ -169,7 +253,13 @@ async fn converse(
         Ok(Err(status)) if matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated) => {
             return Err(Failure::Unwanted(status.message().to_owned()));
         }
-        Ok(Err(status)) => return Err(Failure::Passing(chain(&status))),
+        Ok(Err(status)) => {
+            let leader = status.metadata().get(LEADER).and_then(|url| url.to_str().ok());
+            return Err(match leader.filter(|_| status.code() == Code::Unavailable) {
+                Some(url) => Failure::Elsewhere(url.to_owned()),
+                None => Failure::Passing(chain(&status)),
+            });
+        }
         Err(_) => return Err(Failure::Passing(format!("no answer within {} s", CONNECT.as_secs()))),
     };
     let mut silence = SILENCE;
@@ -214,5 +304,53 @@ mod tests {
         assert_eq!(most, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
         assert_eq!(wait_before(0, 0), Duration::ZERO);
         assert_eq!(wait_before(u32::MAX, 5000), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_named_leader_is_dialled_at_once_and_names_do_not_shorten_the_wait() {
+        let mut round = Round::new(3);
+        let mut after = |end| round.after(end);
+        assert_eq!(after(End::Failed), Next::Listed(1, 1));
+        assert_eq!(after(End::Named), Next::Named);
+        // It names another one, in a circle perhaps.
+        assert_eq!(after(End::Named), Next::Listed(2, 2));
+        assert_eq!(after(End::Named), Next::Named);
+        assert_eq!(after(End::Failed), Next::Listed(0, 3));
+        assert_eq!(after(End::Named), Next::Named);
+        // Admitted, and lost.
+        assert_eq!(after(End::Lost), Next::Listed(1, LOST));
+        assert_eq!(after(End::Failed), Next::Listed(2, LOST + 1));
+        assert_eq!(Round::new(1).after(End::Lost), Next::Listed(0, 0));
+    }
+
+    #[test]
+    fn masters_that_name_each_other_for_ever_are_dialled_as_seldom_as_ones_that_are_gone() {
+        let mut round = Round::new(2);
+        let nexts: Vec<Next> = (0..100).map(|_| round.after(End::Named)).collect();
+        let waits: Vec<u32> = nexts
+            .iter()
+            .filter_map(|next| match next {
+                Next::Named => None,
+                Next::Listed(_, attempt) => Some(*attempt),
+            })
+            .collect();
+        assert_eq!(waits, (1..=50).collect::<Vec<_>>());
+        assert_eq!(wait_before(50, 5000), WAIT.1);
+    }
+
+    #[test]
+    fn only_a_name_that_can_be_dialled_in_the_same_way_is_followed() {
+        assert!(named("https://m2:5050", true).is_some());
+        assert!(named("http://127.0.0.1:5050", false).is_some());
+        for (url, secure) in [
+            ("http://m2:5050", true),
+            ("https://m2:5050", false),
+            ("m2:5050", true),
+            ("https://", true),
+            ("", false),
+        ] {
+            assert!(named(url, secure).is_none(), "{url}");
+        }
+        assert!(named(&format!("https://{}", "m".repeat(MAX_URL)), true).is_none());
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use agent::daemon::{Isolation, NothingToFetch, NothingToShow, Options, Parts, run};
@@ -61,6 +63,28 @@ impl Master {
             .route_service("/clusterctl.link.v1.Link/{method}", LinkServer::new(Service(opened)));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, sessions, server }
+    }
+
+    /// One that does not lead, and names who does. It counts who dials.
+    pub(crate) async fn standby(leader: &str) -> (Self, Arc<AtomicUsize>) {
+        let (_opened, sessions) = mpsc::channel(1);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (dialled, leader) = (Arc::<AtomicUsize>::default(), leader.to_owned());
+        let count = dialled.clone();
+        let answer = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            let headers = [
+                ("content-type", "application/grpc".to_owned()),
+                ("grpc-status", "14".to_owned()),
+                (api::link::LEADER, leader.clone()),
+            ];
+            async move { headers }
+        };
+        let router =
+            axum::Router::new().route("/clusterctl.link.v1.Link/{method}", axum::routing::post(answer));
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        (Self { url, sessions, server }, dialled)
     }
 
     /// The next agent that dials, with its registration.

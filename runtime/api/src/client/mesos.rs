@@ -1,5 +1,7 @@
 //! Mesos' reads, and our own.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Call, Client, ClientError};
@@ -9,6 +11,9 @@ const PAGE: usize = 1000;
 
 /// More tasks than this are not listed: no cluster has them, and a server that ignores `offset` would never end.
 const MOST_TASKS: usize = 1_000_000;
+
+/// One master of several is not waited for longer.
+const ONE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Client {
     /// `{"slaves": […]}`, all nodes that run tasks.
@@ -43,6 +48,27 @@ impl Client {
             }
         }
         Ok(json!({ "tasks": all }))
+    }
+
+    /// What the master at this place of [`Client::masters`] says of itself, whoever leads: `{"address", "name", "version", "leads",
+    /// "leader", "epoch", "certificate_days"}`. No other one is asked in its stead, and it is not waited for as long as others.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn master(&self, at: usize) -> Result<Value, ClientError> {
+        let master = self.masters.get(at).unwrap_or(self.first());
+        let call = Call::get(["clusterctl", "v1", "master"]);
+        let asking = async {
+            let (request, response) = self.follow(&call, master).await.map_err(super::Stop::into_error)?;
+            let (request, mut response) = super::good(request, response).await?;
+            let body = super::read_body(&request, &mut response).await?;
+            serde_json::from_slice(&body)
+                .map_err(|error| ClientError::BadAnswer { request, reason: error.to_string() })
+        };
+        let within = ONE_WITHIN.min(self.timeout);
+        tokio::time::timeout(within, asking).await.unwrap_or_else(|_elapsed| {
+            Err(ClientError::Timeout { request: call.name(master), after: within })
+        })
     }
 
     /// The cluster at a glance: leader, masters, agents, resources.

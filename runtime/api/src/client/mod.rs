@@ -18,7 +18,8 @@ mod url;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::header::LOCATION;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tls::Dialler;
@@ -151,7 +152,7 @@ impl Client {
             .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT.min(timeout))
             .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::limited(REDIRECTS));
+            .redirect(reqwest::redirect::Policy::none());
         if token.is_some() {
             safe_for("a token", &masters)?;
         }
@@ -214,11 +215,13 @@ impl Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let pause = (call.method == Method::GET && error.is_passing()).then(|| pauses.next()).flatten();
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(error),
-            }
+            let answered = matches!(error, ClientError::Refused(_));
+            let again = call.method == Method::GET && error.is_passing();
+            let Some(pause) = again.then(|| pauses.next(answered)).flatten() else { return Err(error) };
+            tokio::time::sleep(pause).await;
+            // Another one may know who leads, or lead itself.
+            let next = (self.preferred.load(Ordering::Relaxed) + 1) % self.masters.len();
+            self.preferred.store(next, Ordering::Relaxed);
         }
     }
 
@@ -228,27 +231,58 @@ impl Client {
         Ok((request, body))
     }
 
-    /// The head of a good answer, from the first master that takes the connection.
+    /// The head of a good answer, from the first master that takes the connection, or from the one that it names as the leader.
     async fn answer(&self, call: &Call<'_>) -> Result<(String, Response), ClientError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         for offset in 0..self.masters.len() {
             let at = (first + offset) % self.masters.len();
             let master = self.masters.get(at).unwrap_or(self.first());
-            let request = call.name(master);
-            match call.on(self, master).send().await {
-                Ok(response) => {
+            match self.follow(call, master).await {
+                Ok(answer) => {
                     self.preferred.store(at, Ordering::Relaxed);
-                    return good(request, response).await;
+                    return good(answer.0, answer.1).await;
                 }
-                Err(error) if error.is_connect() => tried.push((master.to_string(), innermost(&error))),
-                Err(error) if error.is_timeout() => {
-                    return Err(ClientError::Timeout { request, after: self.timeout.min(SILENCE) });
-                }
-                Err(error) => return Err(ClientError::Broken { request, reason: reasons(&error) }),
+                Err(Stop::NotTaken(master, reason)) => tried.push((master, reason)),
+                Err(Stop::Fault(error)) => return Err(error),
             }
         }
         Err(ClientError::CannotConnect { tried })
+    }
+
+    /// What this master answers, or the one that it sends us to, with the same credentials: a master that could name another one to
+    /// spy on us was itself given them.
+    async fn follow(&self, call: &Call<'_>, master: &MasterUrl) -> Result<(String, Response), Stop> {
+        let mut master = master.clone();
+        for _ in 0..=REDIRECTS {
+            let request = call.name(&master);
+            let response = call.on(self, &master).send().await.map_err(|error| {
+                if error.is_connect() {
+                    return Stop::NotTaken(master.to_string(), innermost(&error));
+                }
+                Stop::Fault(match error.is_timeout() {
+                    true => {
+                        ClientError::Timeout { request: request.clone(), after: self.timeout.min(SILENCE) }
+                    }
+                    false => ClientError::Broken { request: request.clone(), reason: reasons(&error) },
+                })
+            })?;
+            let Some(to) = moved(&call.method, &response) else { return Ok((request, response)) };
+            let wrong = |reason: &str| {
+                let (request, reason) = (request.clone(), reason.to_owned());
+                Stop::Fault(ClientError::BadAnswer { request, reason })
+            };
+            let next = master.leader(to).ok_or_else(|| wrong("it sends us to what is no master"))?;
+            if !master.is_plain() && next.is_plain() {
+                return Err(wrong("it sends us to a master without TLS"));
+            }
+            if self.token.is_some() {
+                safe_for("a token", std::slice::from_ref(&next)).map_err(Stop::Fault)?;
+            }
+            master = next;
+        }
+        let (request, reason) = (call.name(&master), "its masters send us round in a circle".to_owned());
+        Err(Stop::Fault(ClientError::BadAnswer { request, reason }))
     }
 
     /// The master to name when it is not known which one it was; there is always one.
@@ -256,6 +290,30 @@ impl Client {
         let at = self.preferred.load(Ordering::Relaxed);
         self.masters.get(at).unwrap_or(&self.masters[0])
     }
+}
+
+/// Why a master did not answer.
+enum Stop {
+    /// It took no connection, so that another one may be asked: its URL, and why.
+    NotTaken(String, String),
+    /// What else.
+    Fault(ClientError),
+}
+
+impl Stop {
+    fn into_error(self) -> ClientError {
+        match self {
+            Self::NotTaken(master, reason) => ClientError::CannotConnect { tried: vec![(master, reason)] },
+            Self::Fault(error) => error,
+        }
+    }
+}
+
+/// Where the leader is, when the answer is that another one leads: such an answer means that nothing was done.
+fn moved<'r>(method: &Method, response: &'r Response) -> Option<&'r str> {
+    let found = *method == Method::GET && response.status() == StatusCode::FOUND;
+    let sent = found || response.status() == StatusCode::TEMPORARY_REDIRECT;
+    response.headers().get(LOCATION).filter(|_| sent)?.to_str().ok()
 }
 
 /// In the clear a secret goes to this machine alone.

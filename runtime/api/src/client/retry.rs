@@ -3,7 +3,14 @@
 use std::time::Duration;
 
 /// The ceilings of the pauses, in order; after them there is no further attempt.
-const CEILINGS: [Duration; 2] = [Duration::from_millis(150), Duration::from_millis(600)];
+const CEILINGS: [Duration; 4] = [
+    Duration::from_millis(150),
+    Duration::from_millis(600),
+    Duration::from_millis(1500),
+    Duration::from_millis(3000),
+];
+/// So many of them without an answer. A cluster that answers that it has no leader has one soon.
+const WITHOUT_ANSWER: usize = 2;
 
 /// The pauses of one call.
 pub(super) struct Pauses {
@@ -16,9 +23,10 @@ impl Pauses {
         Self { done: 0, random }
     }
 
-    /// The next pause, anywhere below its ceiling, so that many clients do not come back as one.
-    pub(super) fn next(&mut self) -> Option<Duration> {
-        let ceiling = CEILINGS.get(self.done)?;
+    /// The next pause, anywhere below its ceiling, so that many clients do not come back as one. `answered`: the cluster is there.
+    pub(super) fn next(&mut self, answered: bool) -> Option<Duration> {
+        let most = if answered { CEILINGS.len() } else { WITHOUT_ANSWER };
+        let ceiling = CEILINGS.get(..most)?.get(self.done)?;
         self.done += 1;
         Some(ceiling.mul_f64((self.random)()))
     }
@@ -36,10 +44,9 @@ mod tests {
     #[test]
     fn pauses_grow_and_end() {
         let mut pauses = Pauses { done: 0, random: || 1.0 };
-        assert_eq!(
-            [pauses.next(), pauses.next(), pauses.next()],
-            [Some(CEILINGS[0]), Some(CEILINGS[1]), None]
-        );
+        let nexts = [false, true, false, true, true, true].map(|answered| pauses.next(answered));
+        let all = CEILINGS.map(Some);
+        assert_eq!(nexts, [all[0], all[1], None, all[2], all[3], None]);
     }
 
     #[test]

@@ -21,8 +21,13 @@ impl Server {
         let answers: Vec<String> = answers
             .iter()
             .map(|(status, body)| {
+                // Who is sent on is told where to in the body's stead.
+                let (header, body) = match status {
+                    302 | 307 => (format!("Location: {body}\r\n"), ""),
+                    _ => (String::new(), *body),
+                };
                 format!(
-                    "HTTP/1.1 {status} x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                    "HTTP/1.1 {status} x\r\nConnection: close\r\n{header}Content-Length: {}\r\n\r\n{body}",
                     body.len()
                 )
             })
@@ -131,6 +136,43 @@ async fn a_read_is_tried_again_and_a_change_is_not() {
     let error = server.client().create_app(&json!({})).await.unwrap_err();
     assert_eq!((error.status(), error.to_string().as_str()), (Some(503), "electing"));
     assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_master_that_has_no_leader_is_followed_by_the_next_one_for_reads() {
+    let (one, two) = (Server::start(&[(503, "")]).await, Server::start(&[(200, "[]")]).await);
+    let client = client(vec![one.url.clone(), two.url.clone()], LONG);
+    assert_eq!(client.deployments().await.unwrap(), json!([]));
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 1));
+    // Who answered is asked first.
+    client.create_app(&json!({})).await.unwrap();
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_standby_sends_us_to_the_leader_with_what_we_show() {
+    let leader = Server::start(&[(200, r#"{"slaves":[]}"#)]).await;
+    let beside = format!("//{}/slaves", leader.url.to_string().strip_prefix("http://").unwrap());
+    let standby = Server::start(&[(307, &beside)]).await;
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let credentials = Credentials { dialler: None, token: Some(SecretString::from("hunter2")) };
+    let client = Client::with(vec![standby.url.clone()], LONG, credentials).unwrap();
+    assert_eq!(client.nodes().await.unwrap(), json!({"slaves": []}));
+    assert_eq!(leader.requests(), ["GET /slaves"]);
+    assert!(leader.heads.lock().unwrap()[0].contains("Bearer hunter2"));
+    // A change is sent on as well: who sends it on has not done it.
+    client.create_app(&json!({})).await.unwrap();
+    assert_eq!(leader.requests()[1], "POST /v2/apps");
+
+    // But not in the clear over a network, nor in a circle.
+    let far = Server::start(&[(307, "//192.0.2.1:5050/slaves")]).await;
+    let credentials = Credentials { dialler: None, token: Some(SecretString::from("hunter2")) };
+    let client = Client::with(vec![far.url.clone()], LONG, credentials).unwrap();
+    assert!(matches!(client.nodes().await.unwrap_err(), ClientError::Clear { .. }));
+    let round = Server::start(&[(307, "/slaves")]).await;
+    let error = round.client().nodes().await.unwrap_err();
+    assert!(error.to_string().contains("circle"), "{error}");
+    assert_eq!(round.requests().len(), REDIRECTS + 1);
 }
 
 #[tokio::test]

@@ -23,6 +23,16 @@ impl MasterUrl {
         url
     }
 
+    /// The master at the host and port that this one's `Location` names; nothing when that is none. Our own path stays.
+    pub(super) fn leader(&self, location: &str) -> Option<Self> {
+        let named = self.0.join(location).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+        let mut leader = self.0.clone();
+        leader.set_scheme(named.scheme()).ok()?;
+        leader.set_host(Some(named.host_str()?)).ok()?;
+        leader.set_port(named.port()).ok()?;
+        Some(Self(leader))
+    }
+
     /// Its host and port.
     #[must_use]
     pub fn host_and_port(&self) -> (&str, u16) {

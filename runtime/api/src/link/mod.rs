@@ -43,6 +43,9 @@ mod tests;
 /// The largest message, in bytes; a registration lists all of an agent's tasks.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
+/// Where a master that does not lead names the one that does, as a URL, when it answers an agent `UNAVAILABLE`.
+pub const LEADER: &str = "x-clusterctl-leader";
+
 /// A message says something that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{field}: {problem}")]

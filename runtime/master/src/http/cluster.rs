@@ -25,14 +25,16 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
         })
     });
     let sums = view.sums();
+    // What is read after its end is what was known last.
+    let leads = master.leads();
     Json(json!({
         "name": options.cluster,
         "version": options.version,
         "epoch": master.epoch(),
         "id": master.id(),
-        "leader": options.address,
+        "leader": leads.then_some(&options.address),
         "masters": [{
-            "id": master.id(), "address": options.address, "leader": true,
+            "id": master.id(), "address": options.address, "leader": leads,
             "certificate_days": options.certificate.as_ref().map(|tls| tls.days_left(SystemTime::now())),
         }],
         "coordinators": [],

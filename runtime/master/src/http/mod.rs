@@ -7,6 +7,7 @@ mod files;
 mod frameworks;
 mod json;
 mod snapshot;
+mod standby;
 mod state;
 mod tasks;
 
@@ -17,13 +18,15 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Master;
 use crate::view::View;
 
 /// The version that Mesos endpoints report: clients split it on its dots.
 const MESOS_VERSION: &str = "1.11.0";
+
+pub use standby::standby;
 
 type Params = Query<HashMap<String, String>>;
 
@@ -85,7 +88,7 @@ async fn healthy() -> StatusCode {
 }
 
 async fn version(State(master): State<Master>, Query(params): Params) -> Response {
-    answer(&params, &json!({ "version": MESOS_VERSION, "clusterctl_version": master.options().version }))
+    answer(&params, &standby::version(&master.options().version))
 }
 
 async fn numbers(State(master): State<Master>, Query(params): Params) -> Response {

@@ -15,7 +15,7 @@ pub(super) fn snapshot(master: &Master, view: &View) -> Value {
         out.insert(name.to_owned(), value);
     };
     put("master/uptime_secs", json!(seconds(view.now.wall) - seconds(master.started())));
-    put("master/elected", json!(1.0));
+    put("master/elected", json!(if master.leads() { 1.0 } else { 0.0 }));
     let sums = view.sums();
     for (name, total, used) in [
         ("cpus", sums.total.cpus, sums.used.cpus),

@@ -250,6 +250,11 @@ impl Master {
         self.0.posts.send(Post::Alive(answer)).await.is_ok() && heard.await.is_ok()
     }
 
+    /// Whether its loop still decides.
+    pub(crate) fn leads(&self) -> bool {
+        !self.0.posts.is_closed()
+    }
+
     pub(crate) fn gauges(&self) -> &Gauges {
         &self.0.gauges
     }

@@ -157,7 +157,7 @@ async fn route(services: &Services, asked: Asked) -> Reply {
     let elements = elements(&path);
     let method = asked.method.as_str();
     match (method, elements.as_slice()) {
-        ("GET", ["ping"]) => Ok(others::ping(&asked)),
+        ("GET", ["ping"]) => Ok(others::ping(&asked.headers)),
         (_, ["v2", "apps", ..]) => apps::answer(services, asked, below(&path, "apps")).await,
         (_, ["v2", "groups", ..]) => groups::answer(services, asked, below(&path, "groups")).await,
         ("GET", ["v2", "tasks"]) => Ok(others::tasks(services, &asked)),

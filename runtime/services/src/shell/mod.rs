@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use crate::core::{Answer, Ask, Caller, Config, HostPaths, LoadError, Request, State};
 use events::Hub;
 pub use figures::Figure;
+pub use others::ping;
 pub use run::batches;
 use view::View;
 
@@ -253,6 +254,11 @@ impl Services {
 
     fn view(&self) -> Arc<View> {
         self.view.borrow().clone()
+    }
+
+    /// Whether the loop still decides. What is read after that is what was known last.
+    fn leads(&self) -> bool {
+        !self.inbox.is_closed()
     }
 }
 

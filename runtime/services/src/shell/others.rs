@@ -7,7 +7,7 @@ use api::marathon::{
     Stats, StatsCounts, Subscription, Task, TaskId, TaskStats, TaskStatsEntry, Timestamp, Uuid,
     ZookeeperConfig,
 };
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -23,8 +23,8 @@ use crate::core::{Answer, Request, Which};
 const VERSION: &str = "1.11.0";
 
 /// What `Accept` allows, in lower case; everything when it is absent.
-fn accepts(asked: &Asked) -> Vec<String> {
-    let values = asked.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+fn accepts(headers: &HeaderMap) -> Vec<String> {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let kinds = values.flat_map(|value| value.split(','));
     let kind = |kind: &str| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let mut kinds: Vec<String> = kinds.map(kind).filter(|kind| !kind.is_empty()).collect();
@@ -34,8 +34,10 @@ fn accepts(asked: &Asked) -> Vec<String> {
     kinds
 }
 
-pub(crate) fn ping(asked: &Asked) -> Response {
-    for kind in accepts(asked) {
+/// What a Marathon answers that is asked whether it is there (`GET /ping`), in the form that the request prefers.
+#[must_use]
+pub fn ping(headers: &HeaderMap) -> Response {
+    for kind in accepts(headers) {
         match kind.as_str() {
             "*/*" | "text/*" | "text/plain" => return "pong".into_response(),
             "application/*" | "application/json" => return reply::json(&"pong"),
@@ -58,7 +60,7 @@ pub(crate) fn tasks(services: &Services, asked: &Asked) -> Response {
     };
     let apps: Vec<Arc<AppView>> = view.apps.values().filter(|app| app.app.is_some()).cloned().collect();
     let tasks = apps.into_iter().flat_map(|app| app.tasks.clone()).filter(is_wanted);
-    if accepts(asked).first().is_some_and(|kind| kind == "text/plain") {
+    if accepts(&asked.headers).first().is_some_and(|kind| kind == "text/plain") {
         return plain(tasks).into_response();
     }
     reply::list("tasks", tasks.map(reply::Shared))
@@ -164,8 +166,8 @@ pub(crate) fn info(services: &Services) -> Response {
         name: "marathon".to_owned(),
         version: VERSION.to_owned(),
         buildref: options.build.clone(),
-        elected: true,
-        leader: Some(options.leader.clone()),
+        elected: services.leads(),
+        leader: services.leads().then(|| options.leader.clone()),
         framework_id: services.view().framework.clone(),
         marathon_config: MarathonConfig {
             checkpoint: true,

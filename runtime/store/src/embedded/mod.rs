@@ -12,7 +12,7 @@ mod apply;
 mod disk;
 mod file;
 mod lock;
-mod queue;
+mod request;
 mod won;
 mod writer;
 
@@ -27,9 +27,10 @@ use tokio::sync::{oneshot, watch};
 #[cfg(feature = "failpoints")]
 pub use self::disk::{Act as DiskAct, Hook as DiskHook};
 
-use self::queue::{Queue, Request};
+use self::request::Request;
 use self::writer::{Shared, place_of};
 use crate::failpoint::{self, Failpoint};
+use crate::queue::{self, Queue};
 use crate::{
     Answer, Batch, Candidate, ClusterVersion, Epoch, LeaderView, Leadership, Made, Prefix, Snapshot, Stamp,
     Store, StoreError,
@@ -75,7 +76,7 @@ impl Default for Options {
 /// two phases: damage to it is refused, so that an epoch is never issued twice.
 pub struct EmbeddedStore {
     path: PathBuf,
-    queue: Queue,
+    queue: Queue<Request>,
     shared: std::sync::Arc<Shared>,
 }
 

@@ -11,9 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::apply::{Applied, Group};
 use super::file::{ENTRIES, EPOCH, NUMBERS, Opened, REVISION};
-use super::queue::{Queued, Reply, Request};
+use super::request::{Reply, Request};
 use super::won::Won;
 use crate::failpoint::{Failpoint, hit};
+use crate::queue::Queued;
 use crate::{
     Cause, ClusterVersion, Entry, Epoch, Key, Leader, LeaderView, Leadership, Prefix, Revision, Snapshot,
     Stamp, StoreError,
@@ -50,7 +51,7 @@ pub(super) fn place_of(path: &Path) -> String {
 pub(super) fn start(
     opened: Opened,
     version: ClusterVersion,
-    requests: mpsc::Receiver<Queued>,
+    requests: mpsc::Receiver<Queued<Request>>,
 ) -> Result<Arc<Shared>, StoreError> {
     let path = opened.path.clone();
     let shared = Arc::new(Shared {
@@ -185,7 +186,7 @@ fn read(opened: &Opened, prefix: Prefix) -> Result<Result<Snapshot, StoreError>,
 
 struct Writer {
     shared: Arc<Shared>,
-    requests: mpsc::Receiver<Queued>,
+    requests: mpsc::Receiver<Queued<Request>>,
     version: ClusterVersion,
     leader: Option<Leader>,
 }
@@ -211,7 +212,7 @@ impl Writer {
     }
 
     /// All that waits, up to the limits of a group.
-    fn take_group(&mut self, first: Queued, closing: &mut Vec<Reply<()>>) -> Vec<Queued> {
+    fn take_group(&mut self, first: Queued<Request>, closing: &mut Vec<Reply<()>>) -> Vec<Queued<Request>> {
         let (mut group, mut bytes, mut next) = (Vec::new(), 0, Some(first));
         while let Some(queued) = next {
             bytes += queued.bytes;
@@ -225,7 +226,7 @@ impl Writer {
         group
     }
 
-    fn write(&mut self, group: Vec<Queued>) {
+    fn write(&mut self, group: Vec<Queued<Request>>) {
         if group.is_empty() {
             return;
         }
@@ -251,7 +252,7 @@ impl Writer {
     /// One transaction. Each request leaves a reporter, whatever happens.
     fn transact(
         &self,
-        group: Vec<Queued>,
+        group: Vec<Queued<Request>>,
         leader: &mut Option<Leader>,
         reporters: &mut Vec<Reporter>,
     ) -> Result<(), StoreError> {
@@ -268,7 +269,7 @@ impl Writer {
 
     fn apply(
         &self,
-        group: &mut impl Iterator<Item = Queued>,
+        group: &mut impl Iterator<Item = Queued<Request>>,
         leader: &mut Option<Leader>,
         reporters: &mut Vec<Reporter>,
     ) -> Result<(), StoreError> {

@@ -174,9 +174,7 @@ pub async fn a_refused_commit_does_not_spoil_its_neighbours(bed: &impl Bed) {
     let mut modified: Vec<_> = loaded.entries.values().map(|entry| entry.modified).collect();
     modified.sort();
     revisions.sort();
-    assert_eq!(modified, revisions, "each has a revision of its own");
-    revisions.dedup();
-    assert_eq!(revisions.len(), 100);
+    assert_eq!(modified, revisions, "each was told the revision of its key");
 }
 
 /// The limits are the same everywhere, and are true.

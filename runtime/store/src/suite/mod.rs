@@ -16,6 +16,7 @@ mod large;
 mod leading;
 mod loads;
 mod rng;
+mod several;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub use self::large::*;
 pub use self::leading::*;
 pub use self::loads::*;
 pub use self::rng::Rng;
+pub use self::several::*;
 use crate::{Batch, Candidate, Key, Leadership, Prefix, Snapshot, Stamp, Store};
 
 /// Where one store lies, empty at first.
@@ -42,11 +44,15 @@ pub fn run(test: impl Future<Output = ()>) {
     assert!(ended.is_ok(), "the test hangs");
 }
 
-/// Makes a `#[test]` of each function of the suite; the expression gives a fresh [`Bed`] each time.
+/// Makes a `#[test]` of each function of the suite; the expression gives a fresh [`Bed`] each time. An attribute, such as
+/// `#[ignore = "why"]`, is given to each.
 #[macro_export]
 macro_rules! suite {
     ($bed:expr) => {
-        $crate::suite! { $bed;
+        $crate::suite! { $bed; #[cfg(all())] }
+    };
+    ($bed:expr; #$attribute:tt) => {
+        $crate::suite! { $bed; #$attribute;
             acknowledged_writes_are_there_after_reopening
             a_value_of_any_bytes_comes_back
             a_batch_happens_as_a_whole_or_not_at_all
@@ -74,14 +80,31 @@ macro_rules! suite {
             a_random_history_agrees_with_a_model
         }
     };
-    ($bed:expr; $($test:ident)*) => {
+    ($bed:expr; #$attribute:tt; $($test:ident)*) => {
         $(
             #[test]
+            #$attribute
             fn $test() {
                 let bed = $bed;
                 $crate::suite::run($crate::suite::$test(&bed));
             }
         )*
+    };
+}
+
+/// As [`crate::suite!`] does, of what several candidates must do; the expression gives a fresh [`Several`].
+#[macro_export]
+macro_rules! several {
+    ($bed:expr) => {
+        $crate::several! { $bed; #[cfg(all())] }
+    };
+    ($bed:expr; #$attribute:tt) => {
+        $crate::suite! { $bed; #$attribute;
+            a_second_candidate_waits_until_the_first_resigns
+            a_second_candidate_wins_when_the_first_closes
+            a_lease_that_ends_ends_the_leadership
+            leaders_that_follow_each_other_never_interleave
+        }
     };
 }
 

@@ -196,6 +196,27 @@ fn what_was_launched_is_found_again_and_not_launched_twice() {
 }
 
 #[test]
+fn instances_on_agents_that_are_not_back_count_as_present_after_a_failover() {
+    let mut world = running(&json!({"instances": 3}));
+    let before = world.keys();
+    world.crash();
+    // For ten minutes the master knows nothing of them and says nothing, while others have room.
+    for _ in 0..600 {
+        world.millis += 1_000;
+        world.events.clear();
+        world.offer();
+        let offers: Vec<_> = world.events.drain(..).collect();
+        offers.into_iter().for_each(|offer| world.input(Input::Event(offer)));
+        world.input(Input::Tick);
+    }
+    assert_eq!(world.keys(), before, "nothing was launched in their place, and none was killed");
+    let view = world.state.app_view(&id("/web")).unwrap();
+    assert_eq!((view.counts.tasks_staged, view.queued.is_none()), (3, true));
+    world.settle();
+    assert_eq!((world.keys(), world.running("/web")), (before, 3));
+}
+
+#[test]
 fn what_is_unconfirmed_is_asked_about_with_longer_and_longer_pauses() {
     let mut world = running(&json!({}));
     world.agents.clear();

@@ -49,7 +49,7 @@ pub(super) struct World {
     /// Agents that offer.
     pub(super) agents: Vec<&'static str>,
     crashed: bool,
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     suppressed: bool,
     numbers: u64,
     launched: BTreeSet<TaskKey>,
