@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use inventory::{Host, Inventory, Role};
 
 use crate::desired::{
-    Credential, ETCD_CA, ETCD_CONFIG, ETCD_DATA, MASTER_CONFIG, MASTER_STATE, MASTER_UNIT, PROGRAM, authority,
+    Credential, ETCD_CA, ETCD_CONFIG, ETCD_DATA, ETCD_UNIT, MASTER_CONFIG, MASTER_STATE, MASTER_UNIT, OPT,
+    PROGRAM, authority,
 };
 use crate::facts::Facts;
 use crate::preflight::{Finding, Level};
@@ -59,6 +60,37 @@ pub fn endpoint(host: &Host) -> String {
 #[must_use]
 pub fn majority(of: usize) -> usize {
     of / 2 + 1
+}
+
+/// The version of the etcd that a host has, where that is another program than the one that goes there and its data is older than that.
+#[must_use]
+pub fn running_version(facts: &Facts) -> Option<&str> {
+    facts.paths.get(&kept())?;
+    let unit = content(facts, &format!("{}{ETCD_UNIT}", crate::plan::UNITS))?;
+    let start = unit.lines().find_map(|line| line.strip_prefix("ExecStart="))?;
+    let own = start.strip_prefix(&format!("{OPT}/etcd/"))?.split('/').next()?;
+    // `VERSION-SUM`, or the sum alone where the version was not known.
+    own.rsplit_once('-').map(|(version, _)| version)
+}
+
+/// Why etcd is not replaced by that version. A minor version cannot be taken back, since it changes what is on the disk; so it is never
+/// changed by what happens to be installed on the operator's machine, and by one step only (etcd's own rule).
+#[must_use]
+pub fn upgrade_is_refused(has: &str, new: &str, is_named: bool) -> Option<&'static str> {
+    let minor = |version: &str| {
+        let mut parts = version.split('.').map(str::parse::<u32>);
+        Some((parts.next()?.ok()?, parts.next()?.ok()?))
+    };
+    let (has, new) = (minor(has)?, minor(new)?);
+    match () {
+        () if has == new => None,
+        () if new < has => Some("an older minor version does not read its data"),
+        () if new != (has.0, has.1 + 1) => Some("minor versions are taken one by one"),
+        () if !is_named => {
+            Some("another minor version cannot be taken back, and the inventory does not name it")
+        }
+        () => None,
+    }
 }
 
 /// The members that stand in a configuration of etcd.

@@ -63,8 +63,21 @@ pub struct Checked<'a> {
     pub facts: &'a BTreeMap<String, Facts>,
     /// The program for each kind of machine: what it needs, and its size in bytes.
     pub programs: &'a BTreeMap<String, (Needs, u64)>,
-    /// The same of etcd, for coordinators.
-    pub etcd: Option<&'a (Needs, u64)>,
+    /// The etcd that coordinators get, where there are any.
+    pub etcd: Option<&'a EtcdProgram>,
+}
+
+/// An etcd that goes to coordinators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdProgram {
+    /// What it needs.
+    pub needs: Needs,
+    /// Bytes.
+    pub size: u64,
+    /// Its version, where it could be asked.
+    pub version: Option<String>,
+    /// Whether the inventory names it: else it is just the one that was found.
+    pub is_named: bool,
 }
 
 /// What one host's checks add to.
@@ -198,7 +211,8 @@ fn glibc(program: &str, needs: &Needs, facts: &Facts, remedy: &str, found: &mut 
 
 /// Whether a coordinator can run the etcd that goes there.
 fn etcd(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
-    let Some((needs, _)) = checked.etcd.filter(|_| host.roles.contains(&Role::Coordinator)) else { return };
+    let Some(program) = checked.etcd.filter(|_| host.roles.contains(&Role::Coordinator)) else { return };
+    let needs = &program.needs;
     if needs.machine != facts.system.machine {
         found.error(
             "machine",
@@ -209,6 +223,12 @@ fn etcd(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<
     }
     let remedy = "name the release of etcd's makers, which needs none: `artifacts: {etcd: {url: URL, sha256: DIGITS}}`";
     glibc("etcd", needs, facts, remedy, found);
+    if let (Some(has), Some(new)) = (coordinators::running_version(facts), &program.version)
+        && let Some(why) = coordinators::upgrade_is_refused(has, new, program.is_named)
+    {
+        let remedy = "name the one that is to run: `artifacts: {etcd: {file: PATH}}`; the next minor version is taken when it is named";
+        found.error("etcd", format!("etcd {has} runs there, and this is {new}: {why}"), remedy);
+    }
 }
 
 fn tools(facts: &Facts, found: &mut Findings<'_>) {
@@ -226,7 +246,7 @@ fn space(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings
     let mut programs = checked.programs.get(&facts.system.machine).map_or(0, |(_, size)| size >> 10);
     let mut var = VAR_SPACE;
     if host.roles.contains(&Role::Coordinator) {
-        programs += checked.etcd.map_or(0, |(_, size)| size >> 10);
+        programs += checked.etcd.map_or(0, |program| program.size >> 10);
         var += ETCD_SPACE;
     }
     // The new version beside the old one, and once more on its way.

@@ -431,7 +431,7 @@ impl Run {
         material: &Material,
         pki: &Pki,
         programs: &BTreeMap<String, (crate::binary::Needs, u64)>,
-        etcd: Option<&(crate::binary::Needs, u64)>,
+        etcd: Option<&preflight::EtcdProgram>,
         now: SystemTime,
     ) -> Result<Planned, PlanError> {
         let phase = self.begin(Phase::Preflight, self.active().count());

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use installer::artifact::{self, ArtifactError};
-use installer::binary::{self, Needs};
+use installer::binary;
 use installer::blob::Blob;
 use installer::connect::Base;
 use installer::desired::Etcd;
+use installer::preflight::EtcdProgram;
 use inventory::{Artifact, Inventory, Origin, Role};
 
 use crate::error::CliError;
@@ -19,8 +20,8 @@ use crate::error::CliError;
 /// What to write where there is none.
 const NAME_IT: &str = "name it in the inventory: `artifacts: {etcd: {file: PATH}}`, or `{url: URL, sha256: DIGITS}` for a release of etcd's makers";
 
-/// The program, what it needs of a host, and its size.
-pub(super) type Found = (Etcd, (Needs, u64));
+/// The program, and what is checked of it.
+pub(super) type Found = (Etcd, EtcdProgram);
 
 /// The etcd of an inventory with coordinators; nothing for one without. `state` is where what is fetched is kept.
 pub(super) async fn find(
@@ -79,8 +80,9 @@ pub(super) async fn find(
         false => None,
     };
     let blob = Arc::new(Blob::open(&file).map_err(|cause| wrong(&cause))?);
-    let size = blob.size();
-    Ok(Some((Etcd { blob, version }, (needs, size))))
+    let (size, is_named) = (blob.size(), inventory.artifacts.etcd.is_some());
+    let checked = EtcdProgram { needs, size, version: version.clone(), is_named };
+    Ok(Some((Etcd { blob, version }, checked)))
 }
 
 fn refused(cause: &ArtifactError) -> CliError {

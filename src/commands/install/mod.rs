@@ -244,7 +244,10 @@ async fn look_and_plan(
     let mut planned = run
         .plan(&material, &authorities, setup.programs(), setup.etcd(), SystemTime::now())
         .map_err(|error| CliError::internal("the plan cannot be made").caused_by(&error))?;
-    planned.findings.extend(setup.unreached_masters().await);
+    // One that is down is told by other words, and stops nobody else.
+    let is_there = |name: &str| planned.hosts.iter().any(|(host, _)| host == name);
+    let unreached = setup.unreached_masters(is_there).await;
+    planned.findings.extend(unreached);
     Ok(planned)
 }
 

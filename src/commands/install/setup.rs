@@ -15,7 +15,7 @@ use installer::control::Control;
 use installer::desired::{Material, authority};
 use installer::event::{Event as Happening, Listener, Outcome, SCHEMA};
 use installer::journal::Journal;
-use installer::preflight::{Finding, Level};
+use installer::preflight::{EtcdProgram, Finding, Level};
 use installer::run::{Options, Removal, Run, UPLOADS, runs_dir};
 use installer::templates::Templates;
 use inventory::{Arch, Inventory, Origin, Role, SshConfig};
@@ -197,9 +197,9 @@ impl Setup {
         Ok(())
     }
 
-    /// What etcd needs of a host, and its size.
-    pub(super) fn etcd(&self) -> Option<&(Needs, u64)> {
-        self.etcd.as_ref().map(|(_, needs)| needs)
+    /// What is checked of the etcd that coordinators get.
+    pub(super) fn etcd(&self) -> Option<&EtcdProgram> {
+        self.etcd.as_ref().map(|(_, checked)| checked)
     }
 
     /// What all hosts share.
@@ -261,10 +261,11 @@ impl Setup {
         Ok(known.map(|pki| installer::item::Sum::of(pki.cluster.certificate().as_bytes())))
     }
 
-    /// Whether this machine reaches the port of each master, which it speaks to directly: a refusal is fine before an install.
-    pub(super) async fn unreached_masters(&self) -> Vec<Finding> {
+    /// Whether this machine reaches the port of each of these masters, which it speaks to directly: a refusal is fine before an install.
+    pub(super) async fn unreached_masters(&self, is_there: impl Fn(&str) -> bool) -> Vec<Finding> {
         let port = self.inventory.cluster.port;
-        let masters: Vec<_> = self.inventory.with_role(Role::Master).collect();
+        let masters: Vec<_> =
+            self.inventory.with_role(Role::Master).filter(|host| is_there(&host.name)).collect();
         let tried = masters.iter().map(|host| async move {
             let address = host.address.to_string();
             let tried = tokio::time::timeout(LOOKUP, tokio::net::TcpStream::connect((address.as_str(), port))).await;

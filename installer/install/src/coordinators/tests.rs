@@ -202,3 +202,26 @@ fn whoever_has_a_certificate_of_etcd_asks_and_silence_is_told() {
             .all(|(level, _)| *level == Level::Error)
     );
 }
+
+#[test]
+fn the_minor_version_of_etcd_is_changed_on_purpose_and_by_one() {
+    for (has, new, found, named) in [
+        ("3.4.23", "3.4.30", true, true),
+        ("3.4.23", "3.4.9", true, true),
+        ("3.4.23", "3.5.0", false, true),
+        ("3.4.23", "3.6.1", false, false),
+        ("3.5.1", "3.4.23", false, false),
+        ("3.5.1", "4.0.0", false, false),
+    ] {
+        let allowed = |is_named| upgrade_is_refused(has, new, is_named).is_none();
+        assert_eq!((allowed(false), allowed(true)), (found, named), "{has} {new}");
+    }
+    let mut all = BTreeMap::from([("m1".to_owned(), Facts::default())]);
+    let unit = |dir: &str| format!("[Service]\nExecStart=/opt/clusterctl/etcd/{dir}/etcd --config-file x\n");
+    put(&mut all, "m1", "/etc/systemd/system/clusterctl-etcd.service", Some(&unit("3.4.23-0123abcd")));
+    assert_eq!(running_version(&all["m1"]), None, "it has kept nothing yet");
+    put(&mut all, "m1", &kept(), None);
+    assert_eq!(running_version(&all["m1"]), Some("3.4.23"));
+    put(&mut all, "m1", "/etc/systemd/system/clusterctl-etcd.service", Some(&unit("0123abcd")));
+    assert_eq!(running_version(&all["m1"]), None);
+}

@@ -170,7 +170,12 @@ fn coordinators_have_room_ports_and_an_etcd_that_runs_there() {
             ("x86_64".to_owned(), (needs("x86_64", None), 60 << 20)),
             ("aarch64".to_owned(), (needs("aarch64", None), 60 << 20)),
         ]);
-        let etcd = (needs("x86_64", glibc), 20 << 20);
+        let etcd = EtcdProgram {
+            needs: needs("x86_64", glibc),
+            size: 20 << 20,
+            version: Some("3.5.1".to_owned()),
+            is_named: false,
+        };
         let checked =
             Checked { inventory: &inventory, facts: &facts, programs: &programs, etcd: Some(&etcd) };
         shown(&check(&checked))
@@ -184,7 +189,24 @@ fn coordinators_have_room_ports_and_an_etcd_that_runs_there() {
         "{text}"
     );
     type Change = fn(&mut Facts);
-    let table: [(Change, &str); 4] = [
+    let table: [(Change, &str); 5] = [
+        (
+            |f| {
+                let file = |content: &str| crate::facts::Found {
+                    kind: crate::facts::Kind::File,
+                    access: crate::item::Access::root(0o644),
+                    size: 1,
+                    sum: None,
+                    content: Some(content.to_owned()),
+                    target: None,
+                    certificate: None,
+                };
+                f.paths.insert(coordinators::kept(), file(""));
+                let unit = file("ExecStart=/opt/clusterctl/etcd/3.4.23-0123abcd/etcd --config-file x");
+                f.paths.insert("/etc/systemd/system/clusterctl-etcd.service".to_owned(), unit);
+            },
+            "Error m1: etcd: etcd 3.4.23 runs there, and this is 3.5.1: another minor version cannot be taken back",
+        ),
         (
             |f| f.system.machine = "aarch64".into(),
             "Error m1: machine: it is aarch64, and this etcd is for x86_64",
