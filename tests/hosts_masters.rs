@@ -9,7 +9,8 @@ use operator::{Operator, difference, everything_on};
 use serde_json::Value;
 use testbed::{Host, Testbed};
 
-const WEB: &str = r#"{"id": "/web", "cmd": "python3 -m http.server $PORT0", "mem": 32, "cpus": 0.1, "instances": 2}"#;
+const WEB: &str =
+    r#"{"id": "/web", "cmd": "python3 -m http.server $PORT0", "mem": 32, "cpus": 0.1, "instances": 2}"#;
 
 /// Ids of all tasks.
 fn tasks(operator: &Operator) -> Vec<String> {
@@ -27,6 +28,21 @@ async fn on(host: &Host, command: &str) -> String {
 /// When a unit was started last.
 async fn since(host: &Host, unit: &str) -> String {
     on(host, &format!("systemctl show --property=ActiveEnterTimestampMonotonic --value {unit}")).await
+}
+
+/// What etcd answers on a host to whoever has this certificate.
+async fn ask_etcd(host: &Host, certificate: &str) -> String {
+    const ASK: &str = r#"python3 -c '
+import ssl, sys, urllib.request
+context = ssl._create_unverified_context()
+try:
+    if sys.argv[2]:
+        context.load_cert_chain(sys.argv[2])
+    print(urllib.request.urlopen(sys.argv[1], timeout=10, context=context).status)
+except Exception:
+    print("nothing")
+' "#;
+    on(host, &format!("{ASK} https://{}:2379/health '{certificate}'", host.address())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,8 +75,9 @@ async fn six_hosts_become_a_cluster_with_three_masters_and_are_as_they_were() {
     let process = "tr '\\0' '\\n' </proc/$(systemctl show -p MainPID --value clusterctl-etcd)/status";
     assert!(on(host("h1"), process).await.contains("NoNewPrivs:\t1"));
     assert_eq!(on(host("h1"), "stat -c '%a %U' /var/lib/clusterctl/etcd").await, "700 clusterctl-etcd");
-    let ask = "curl -sk --max-time 5 https://$(hostname -I | cut -d' ' -f1):2379/health; echo $?";
-    assert!(!on(host("h1"), ask).await.contains("health"), "nobody asks etcd without a certificate");
+    let own = "/etc/clusterctl/pki/etcd-client.pem";
+    assert_eq!(ask_etcd(host("h1"), own).await, "200");
+    assert_eq!(ask_etcd(host("h1"), "").await, "nothing", "nobody asks etcd without a certificate");
 
     a_coordinator_is_put_right_alone(&operator, &testbed).await;
     other_coordinators_are_refused(&operator);
@@ -127,7 +144,10 @@ async fn a_cluster_with_one_master_grows_to_three_and_its_services_live_on() {
     let running = tasks(&operator);
     assert_eq!(running.len(), 2);
     let master = testbed.host("h1").unwrap();
-    assert_eq!(on(master, "ls /var/lib/clusterctl/master/store.redb").await, "/var/lib/clusterctl/master/store.redb");
+    assert_eq!(
+        on(master, "ls /var/lib/clusterctl/master/store.redb").await,
+        "/var/lib/clusterctl/master/store.redb"
+    );
 
     // The one with the state is not reached: nobody begins without it.
     let three: String = all
