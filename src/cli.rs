@@ -15,6 +15,7 @@ use crate::commands::inventory::InventoryArgs;
 use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
+use crate::commands::quorum::QuorumArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::up::UpArgs;
@@ -71,6 +72,9 @@ pub(crate) enum Command {
     /// Hold the control group of all tasks of a node
     #[command(hide = true)]
     Hold,
+    /// Ask the coordinators whether they have a quorum
+    #[command(hide = true)]
+    Quorum(QuorumArgs),
     /// Run services: list, show, create, update, edit, scale, restart, roll back, read logs, wait, remove
     Service(ServiceArgs),
     /// Run services that belong together: list, show, create, update, scale, roll back, wait, remove

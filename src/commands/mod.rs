@@ -16,6 +16,7 @@ pub(crate) mod inventory;
 pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
+pub(crate) mod quorum;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod up;
@@ -34,6 +35,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Agent(args) => agent::run(args),
         Command::Master(args) => master::run(args),
         Command::Hold => hold::run(),
+        Command::Quorum(args) => quorum::run(args),
         Command::Service(args) => service::run(ui, args),
         Command::Group(args) => group::run(ui, args),
         Command::Task(args) => task::run(ui, args),

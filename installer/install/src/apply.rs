@@ -160,14 +160,11 @@ fn call(number: &str, deed: &Deed, item: &Item) -> Vec<String> {
         (Deed::Reload, _) => say(&["reload"]),
         (Deed::Enable, item) => say(&["enable", &item.what()]),
         // It may have been started by somebody else meanwhile, with something else.
-        (Deed::Start { enable }, Item::Unit { name, inputs: Some(_), .. }) => {
-            say(&["start_unit", if *enable { "enable" } else { ":" }, "restart", name]);
-        }
-        (Deed::Start { enable }, item) => {
-            say(&["start_unit", if *enable { "enable" } else { ":" }, "start", &item.what()]);
-        }
-        (Deed::Restart { enable }, item) => {
-            say(&["start_unit", if *enable { "enable" } else { ":" }, "restart", &item.what()]);
+        (Deed::Start { enable } | Deed::Restart { enable }, Item::Unit { name, inputs, within, .. }) => {
+            let is_new = matches!(deed, Deed::Start { .. }) && inputs.is_none();
+            let verb = if is_new { "start" } else { "restart" };
+            say(&["start_unit", if *enable { "enable" } else { ":" }, verb, name]);
+            words.extend(within.map(|seconds| seconds.to_string()));
         }
         // A deed belongs to its kind of item; nothing else is ever planned.
         _ => say(&["false"]),

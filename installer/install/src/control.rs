@@ -86,13 +86,21 @@ impl Control {
             .tls_backend_preconfigured(dialler.config())
             .connect_timeout(CONNECT)
             .timeout(REQUEST)
+            // All masters are asked anyway, and a leader's own address may be one that is not reached from here.
+            .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
             .map_err(|e| failed(&e))?;
         Ok(Self { http, masters })
     }
 
-    /// Asks the masters in turn until one answers.
+    /// The same client, for this master alone.
+    #[must_use]
+    pub fn at(&self, master: String) -> Self {
+        Self { http: self.http.clone(), masters: vec![master] }
+    }
+
+    /// Asks the masters in turn until one answers; a follower that does not ask the leader itself is passed over.
     async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, ControlError> {
         let mut last = None;
         for master in &self.masters {
@@ -118,7 +126,9 @@ impl Control {
             let message =
                 value.get("message").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
             let refused = ControlError::Refused { url: master.clone(), status: status.as_u16(), message };
-            if status != StatusCode::SERVICE_UNAVAILABLE {
+            let asks_others =
+                [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT];
+            if !asks_others.contains(&status) && !status.is_redirection() {
                 return Err(refused);
             }
             last = Some(refused);

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::blob::Blob;
+use crate::coordinators::{self, CLIENT_PORT, PEER_PORT};
 use crate::item::{Access, Content, Desired, Item, Sum};
 use crate::phase::Phase;
 use crate::templates::{TemplateError, Templates};
@@ -29,42 +30,84 @@ pub const MASTER_UNIT: &str = "clusterctl-master.service";
 pub const AGENT_UNIT: &str = "clusterctl-agent.service";
 /// The unit that holds the control group of tasks.
 pub const TASKS_UNIT: &str = "clusterctl-tasks.service";
-const PROGRAM: &str = "/opt/clusterctl/current/clusterctl";
+/// The unit of coordinators.
+pub const ETCD_UNIT: &str = "clusterctl-etcd.service";
+/// Whom coordinators run as.
+pub const ETCD_USER: &str = "clusterctl-etcd";
+/// The certificate authority of etcd, which coordinators and masters alone know.
+pub const ETCD_CA: &str = "/etc/clusterctl/pki/etcd-ca.pem";
+/// What etcd reads.
+pub const ETCD_CONFIG: &str = "/etc/clusterctl/etcd.yaml";
+/// What etcd keeps.
+pub const ETCD_DATA: &str = "/var/lib/clusterctl/etcd";
+/// What masters read.
+pub const MASTER_CONFIG: &str = "/etc/clusterctl/master.yaml";
+/// Where a master keeps its own.
+pub const MASTER_STATE: &str = "/var/lib/clusterctl/master";
+/// The program, as daemons start it.
+pub const PROGRAM: &str = "/opt/clusterctl/current/clusterctl";
+/// A coordinator that has joined no majority by then is waited for no longer, in seconds.
+const JOINED_WITHIN: u16 = 60;
 
-/// A daemon with a certificate of its own.
+/// A certificate of a host, with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Daemon {
-    /// A master.
+pub enum Credential {
+    /// A coordinator's, to the others and to masters.
+    Coordinator,
+    /// A master's, to the coordinators.
+    EtcdClient,
+    /// A master's, to all others.
     Master,
-    /// An agent, public or not.
+    /// An agent's, public or not.
     Agent,
 }
 
-impl Daemon {
-    /// Those of a host.
-    pub fn of(host: &Host) -> impl Iterator<Item = Self> {
-        let master = host.roles.contains(&Role::Master).then_some(Self::Master);
-        master.into_iter().chain(host.is_agent().then_some(Self::Agent))
+impl Credential {
+    /// Those of a host. Agents have none of etcd's.
+    pub fn of(inventory: &Inventory, host: &Host) -> impl Iterator<Item = Self> {
+        let (coordinator, master) =
+            (host.roles.contains(&Role::Coordinator), host.roles.contains(&Role::Master));
+        let has_etcd = inventory.with_role(Role::Coordinator).next().is_some();
+        [
+            (coordinator, Self::Coordinator),
+            (master && has_etcd, Self::EtcdClient),
+            (master, Self::Master),
+            (host.is_agent(), Self::Agent),
+        ]
+        .into_iter()
+        .filter_map(|(has, credential)| has.then_some(credential))
     }
 
-    /// The file with its certificate and its key: one, so that they change together.
+    /// The file with the certificate and the key: one, so that they change together.
     #[must_use]
     pub fn leaf(self) -> &'static str {
         match self {
+            Self::Coordinator => "/etc/clusterctl/pki/etcd.pem",
+            Self::EtcdClient => "/etc/clusterctl/pki/etcd-client.pem",
             Self::Master => "/etc/clusterctl/pki/master.pem",
             Self::Agent => "/etc/clusterctl/pki/agent.pem",
         }
     }
 
+    /// Whose it is: which of the cluster's two authorities issues it.
+    #[must_use]
+    pub fn authority(self) -> pki::Kind {
+        match self {
+            Self::Coordinator | Self::EtcdClient => pki::Kind::Etcd,
+            Self::Master | Self::Agent => pki::Kind::Cluster,
+        }
+    }
+
     fn leaf_access(self) -> Access {
         match self {
-            Self::Master => Access::of("root", USER, 0o640),
+            Self::Coordinator => Access::of("root", ETCD_USER, 0o640),
+            Self::EtcdClient | Self::Master => Access::of("root", USER, 0o640),
             Self::Agent => Access::root(0o600),
         }
     }
 }
 
-/// A daemon's certificate and key.
+/// A certificate and its key.
 #[derive(Clone, Debug)]
 pub enum Leaf {
     /// The host keeps what it has.
@@ -109,10 +152,35 @@ pub struct Material {
     pub programs: std::collections::BTreeMap<String, Arc<Blob>>,
     /// The cluster's certificate authority, PEM.
     pub ca: String,
+    /// The one of etcd, PEM.
+    pub etcd_ca: String,
+    /// What coordinators run, where there are any.
+    pub etcd: Option<Etcd>,
     /// The templates.
     pub templates: Templates,
     /// IP addresses of names in the inventory.
     pub addresses: std::collections::BTreeMap<String, std::net::IpAddr>,
+}
+
+/// The program that coordinators run.
+#[derive(Clone, Debug)]
+pub struct Etcd {
+    /// The program.
+    pub blob: Arc<Blob>,
+    /// Its version, where it could be asked.
+    pub version: Option<String>,
+}
+
+impl Etcd {
+    /// The directory of the program on hosts: another program has another one, so that none is replaced while it runs.
+    #[must_use]
+    pub fn dir(&self) -> String {
+        let sum = self.blob.sum().short();
+        match &self.version {
+            Some(version) => format!("{OPT}/etcd/{version}-{sum}"),
+            None => format!("{OPT}/etcd/{sum}"),
+        }
+    }
 }
 
 /// Why it cannot be said what a host is to have.
@@ -121,7 +189,7 @@ pub enum DesiredError {
     /// A fault of this program.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// It has a name only, and agents listen on addresses.
+    /// It has a name only, and agents and coordinators listen on addresses.
     #[error("the address of {name} is not known")]
     NoAddress {
         /// As it stands in the inventory.
@@ -133,6 +201,9 @@ pub enum DesiredError {
         /// The kind of machine.
         machine: String,
     },
+    /// It is a coordinator, and there is no program for it.
+    #[error("there is no etcd for coordinators")]
+    NoEtcd,
 }
 
 /// `host:port`, as URLs have it.
@@ -154,12 +225,12 @@ pub fn masters(inventory: &Inventory) -> Vec<String> {
 /// What a host is to have.
 ///
 /// # Errors
-/// When there is no program for it.
+/// When there is no program for it, or its address is not known.
 pub fn desired(
     inventory: &Inventory,
     host: &Host,
     machine: &str,
-    leaves: &std::collections::BTreeMap<Daemon, Leaf>,
+    leaves: &std::collections::BTreeMap<Credential, Leaf>,
     material: &Material,
 ) -> Result<Desired, DesiredError> {
     let program = material
@@ -169,7 +240,6 @@ pub fn desired(
     let mut desired = Desired::default();
     let version = format!("{}-{}", material.version, program.sum().short());
     let mut add = |item| desired.push(Phase::Distribute, item);
-    let dir = |path: &str| Item::Dir { path: path.to_owned(), access: Access::root(0o755), data: false };
     for path in [VAR, OPT, &format!("{OPT}/{version}"), ETC, CERTIFICATES] {
         add(dir(path));
     }
@@ -181,27 +251,42 @@ pub fn desired(
     add(Item::Link { path: format!("{OPT}/current"), target: version.clone() });
     add(text(CA, 0o644, &material.ca));
 
-    let render = Render { inventory, host, material, version: &version };
-    let mut units = Vec::new();
-    for daemon in Daemon::of(host) {
-        let leaf = leaves.get(&daemon);
-        if daemon == Daemon::Master {
-            add(Item::User { name: USER.to_owned() });
-        }
-        if let Some(leaf) = leaf {
-            let (path, access) = (daemon.leaf().to_owned(), daemon.leaf_access());
+    let credentials: Vec<Credential> = Credential::of(inventory, host).collect();
+    let has = |credential| credentials.contains(&credential);
+    if has(Credential::Coordinator) {
+        add(Item::User { name: ETCD_USER.to_owned() });
+    }
+    if has(Credential::Master) {
+        add(Item::User { name: USER.to_owned() });
+    }
+    if credentials.iter().any(|credential| credential.authority() == pki::Kind::Etcd) {
+        add(text(ETCD_CA, 0o644, &material.etcd_ca));
+    }
+    for credential in &credentials {
+        if let Some(leaf) = leaves.get(credential) {
+            let (path, access) = (credential.leaf().to_owned(), credential.leaf_access());
             add(Item::File { path, access, content: leaf.content() });
         }
-        let certificate = leaf.map_or("", Leaf::certificate);
-        match daemon {
-            Daemon::Master => render.master(certificate, &mut add, &mut units)?,
-            Daemon::Agent => render.agent(certificate, &mut add, &mut units)?,
-        }
+    }
+    let render = Render { inventory, host, machine, leaves, material, version: &version };
+    let mut units = Vec::new();
+    if has(Credential::Coordinator) {
+        render.coordinator(&mut add, &mut units)?;
+    }
+    if has(Credential::Master) {
+        render.master(&mut add, &mut units)?;
+    }
+    if has(Credential::Agent) {
+        render.agent(&mut add, &mut units)?;
     }
     for (phase, item) in units {
         desired.push(phase, item);
     }
     Ok(desired)
+}
+
+fn dir(path: &str) -> Item {
+    Item::Dir { path: path.to_owned(), access: Access::root(0o755), data: false }
 }
 
 fn text(path: &str, mode: u32, text: &str) -> Item {
@@ -211,24 +296,87 @@ fn text(path: &str, mode: u32, text: &str) -> Item {
 struct Render<'a> {
     inventory: &'a Inventory,
     host: &'a Host,
+    machine: &'a str,
+    leaves: &'a std::collections::BTreeMap<Credential, Leaf>,
     material: &'a Material,
     version: &'a str,
 }
 
 type Units = Vec<(Phase, Item)>;
 
+/// A unit's file, and what its process starts with.
+struct Daemon<'a> {
+    unit: &'a str,
+    program: &'a str,
+    config: &'a str,
+    /// Texts that it reads when it starts, its own version among them. Without them it is never restarted.
+    reads: Option<&'a [&'a str]>,
+    /// More for its template.
+    more: Value,
+}
+
 impl Render<'_> {
-    fn master(
-        &self,
-        certificate: &str,
-        add: &mut impl FnMut(Item),
-        units: &mut Units,
-    ) -> Result<(), TemplateError> {
+    fn coordinator(&self, add: &mut impl FnMut(Item), units: &mut Units) -> Result<(), DesiredError> {
+        let etcd = self.material.etcd.as_ref().ok_or(DesiredError::NoEtcd)?;
+        let own = etcd.dir();
+        let program = format!("{own}/etcd");
+        add(dir(&format!("{OPT}/etcd")));
+        add(dir(&own));
+        let content = Content::Blob(Arc::clone(&etcd.blob));
+        add(Item::File { path: program.clone(), access: Access::root(0o755), content });
+        let access = Access::of(ETCD_USER, ETCD_USER, 0o700);
+        add(Item::Dir { path: ETCD_DATA.to_owned(), access, data: true });
+        let address = inventory::Address::Ip(self.address()?);
+        let advertised = self.host.cluster_address();
+        let url = |address, port| format!("https://{}", authority(address, port));
+        let leaf = Credential::Coordinator.leaf();
+        let config = self.render(
+            "etcd.yaml",
+            &json!({
+                "cluster": self.inventory.cluster.name,
+                "name": self.host.name,
+                "data": ETCD_DATA,
+                "listen_client": url(&address, CLIENT_PORT),
+                "listen_peer": url(&address, PEER_PORT),
+                "client": url(advertised, CLIENT_PORT),
+                "peer": url(advertised, PEER_PORT),
+                "members": coordinators::members(self.inventory).join(","),
+                "ca": ETCD_CA,
+                "leaf": leaf,
+            }),
+        )?;
+        add(text(ETCD_CONFIG, 0o644, &config));
+        let inputs = self.unit(
+            &Daemon {
+                unit: ETCD_UNIT,
+                program: &program,
+                config: ETCD_CONFIG,
+                // A new version of ours is no reason to restart it.
+                reads: Some(&[
+                    &program,
+                    &self.material.etcd_ca,
+                    &config,
+                    self.certificate(Credential::Coordinator),
+                ]),
+                more: json!({"user": ETCD_USER, "data": ETCD_DATA, "machine": self.machine}),
+            },
+            add,
+        )?;
+        // The others of a new cluster may come later, or not at all: then it goes on without being waited for.
+        let within = Some(JOINED_WITHIN);
+        let reads = [program.as_str(), ETCD_CONFIG, ETCD_CA, leaf].map(str::to_owned).to_vec();
+        units.push((Phase::Coordinators, Item::Unit { name: ETCD_UNIT.to_owned(), inputs, reads, within }));
+        Ok(())
+    }
+
+    fn master(&self, add: &mut impl FnMut(Item), units: &mut Units) -> Result<(), TemplateError> {
         let (inventory, host) = (self.inventory, self.host);
-        let state = format!("{VAR}/master");
-        add(Item::Dir { path: state.clone(), access: Access::of(USER, USER, 0o700), data: true });
+        let access = Access::of(USER, USER, 0o700);
+        add(Item::Dir { path: MASTER_STATE.to_owned(), access, data: true });
         let paths: std::collections::BTreeSet<&String> =
             inventory.hosts.iter().filter(|host| host.is_agent()).flat_map(|host| &host.host_paths).collect();
+        let endpoints = coordinators::endpoints(inventory, host);
+        let (leaf, etcd_leaf) = (Credential::Master.leaf(), Credential::EtcdClient.leaf());
         let config = self.render(
             "master.yaml",
             &json!({
@@ -236,54 +384,53 @@ impl Render<'_> {
                 "name": host.name,
                 "listen": format!("{}:{}", any_address(host, &self.material.addresses), inventory.cluster.port),
                 "advertise": authority(host.cluster_address(), inventory.cluster.port),
-                "state": state,
+                "state": MASTER_STATE,
                 "task_user": inventory.cluster.task_user,
                 "host_paths": paths,
                 "ca": CA,
-                "leaf": Daemon::Master.leaf(),
+                "leaf": leaf,
                 "unreachable": seconds(inventory.cluster.timeouts.unreachable),
                 "reregistration": seconds(inventory.cluster.timeouts.reregistration),
+                "endpoints": endpoints,
+                "etcd_ca": ETCD_CA,
+                "etcd_leaf": etcd_leaf,
+                "lease": seconds(inventory.cluster.timeouts.lease),
             }),
         )?;
-        let path = format!("{ETC}/master.yaml");
-        add(text(&path, 0o644, &config));
-        self.unit(
-            MASTER_UNIT,
-            &path,
-            Some(&[&config, certificate]),
-            &json!({"user": USER, "state": state}),
-            add,
-        )
-        .map(|inputs| {
-            units.push((Phase::Masters, unit(MASTER_UNIT, inputs, &[&path, CA, Daemon::Master.leaf()])));
-        })
+        add(text(MASTER_CONFIG, 0o644, &config));
+        let mut files = vec![MASTER_CONFIG, CA, leaf];
+        let mut reads = vec![self.version, &self.material.ca, &config, self.certificate(Credential::Master)];
+        if !endpoints.is_empty() {
+            files.extend([ETCD_CA, etcd_leaf]);
+            reads.extend([self.material.etcd_ca.as_str(), self.certificate(Credential::EtcdClient)]);
+        }
+        let after = if host.roles.contains(&Role::Coordinator) { ETCD_UNIT } else { "" };
+        let daemon = Daemon {
+            unit: MASTER_UNIT,
+            program: PROGRAM,
+            config: MASTER_CONFIG,
+            reads: Some(&reads),
+            more: json!({"user": USER, "state": MASTER_STATE, "after": after}),
+        };
+        let inputs = self.unit(&daemon, add)?;
+        units.push((Phase::Masters, unit(MASTER_UNIT, inputs, &files)));
+        Ok(())
     }
 
-    fn agent(
-        &self,
-        certificate: &str,
-        add: &mut impl FnMut(Item),
-        units: &mut Units,
-    ) -> Result<(), DesiredError> {
+    fn agent(&self, add: &mut impl FnMut(Item), units: &mut Units) -> Result<(), DesiredError> {
         let (inventory, host) = (self.inventory, self.host);
         let work_dir = format!("{VAR}/agent");
         add(Item::Dir { path: work_dir.clone(), access: Access::root(0o711), data: true });
         let named = host.cluster_address().to_string();
-        let address = match host.cluster_address() {
-            inventory::Address::Ip(ip) => *ip,
-            inventory::Address::Name(name) => {
-                let known = self.material.addresses.get(name).copied();
-                known.ok_or_else(|| DesiredError::NoAddress { name: name.clone() })?
-            }
-        };
         let role = if host.roles.contains(&Role::PublicAgent) { "slave_public" } else { "*" };
+        let leaf = Credential::Agent.leaf();
         let config = self.render(
             "agent.yaml",
             &json!({
                 "cluster": inventory.cluster.name,
                 "name": host.name,
                 "hostname": host.hostname.as_ref().unwrap_or(&named),
-                "address": address,
+                "address": self.address()?,
                 "port": inventory.cluster.agent_port,
                 "masters": masters(inventory),
                 "work_dir": work_dir,
@@ -297,44 +444,53 @@ impl Render<'_> {
                 "file_roots": host.file_roots,
                 "host_paths": host.host_paths,
                 "ca": CA,
-                "leaf": Daemon::Agent.leaf(),
+                "leaf": leaf,
             }),
         )?;
         let path = format!("{ETC}/agent.yaml");
         add(text(&path, 0o644, &config));
         let more = json!({"tasks_unit": TASKS_UNIT});
         // The holder is never restarted: tasks stand below it.
-        self.unit(TASKS_UNIT, "", None, &more, add)?;
+        let holder =
+            Daemon { unit: TASKS_UNIT, program: PROGRAM, config: "", reads: None, more: more.clone() };
+        self.unit(&holder, add)?;
         units.push((Phase::Agents, unit(TASKS_UNIT, None, &[])));
-        let inputs = self.unit(AGENT_UNIT, &path, Some(&[&config, certificate]), &more, add)?;
-        units.push((Phase::Agents, unit(AGENT_UNIT, inputs, &[&path, CA, Daemon::Agent.leaf()])));
+        let reads = [self.version, &self.material.ca, &config, self.certificate(Credential::Agent)];
+        let daemon = Daemon { unit: AGENT_UNIT, program: PROGRAM, config: &path, reads: Some(&reads), more };
+        let inputs = self.unit(&daemon, add)?;
+        units.push((Phase::Agents, unit(AGENT_UNIT, inputs, &[&path, CA, leaf])));
         Ok(())
     }
 
+    /// The address at which the other hosts reach this one.
+    fn address(&self) -> Result<std::net::IpAddr, DesiredError> {
+        match self.host.cluster_address() {
+            inventory::Address::Ip(ip) => Ok(*ip),
+            inventory::Address::Name(name) => {
+                let known = self.material.addresses.get(name).copied();
+                known.ok_or_else(|| DesiredError::NoAddress { name: name.clone() })
+            }
+        }
+    }
+
+    fn certificate(&self, credential: Credential) -> &str {
+        self.leaves.get(&credential).map_or("", Leaf::certificate)
+    }
+
     /// Adds a unit's file; what it is started with is a digest of all that it reads at its start.
-    fn unit(
-        &self,
-        name: &str,
-        config: &str,
-        reads: Option<&[&str]>,
-        more: &Value,
-        add: &mut impl FnMut(Item),
-    ) -> Result<Option<Sum>, TemplateError> {
-        let inputs = reads.map(|reads| {
-            let all = [&[self.version, &self.material.ca], reads].concat();
-            Sum::of(all.join("\0").as_bytes())
-        });
+    fn unit(&self, daemon: &Daemon<'_>, add: &mut impl FnMut(Item)) -> Result<Option<Sum>, TemplateError> {
+        let inputs = daemon.reads.map(|reads| Sum::of(reads.join("\0").as_bytes()));
         let mut values = json!({
             "cluster": self.inventory.cluster.name,
-            "program": PROGRAM,
-            "config": config,
+            "program": daemon.program,
+            "config": daemon.config,
             "inputs": inputs.as_ref().map_or("", Sum::as_str),
         });
-        if let (Some(values), Some(more)) = (values.as_object_mut(), more.as_object()) {
+        if let (Some(values), Some(more)) = (values.as_object_mut(), daemon.more.as_object()) {
             values.extend(more.clone());
         }
-        let unit = self.render(name, &values)?;
-        add(text(&format!("{}{name}", crate::plan::UNITS), 0o644, &unit));
+        let unit = self.render(daemon.unit, &values)?;
+        add(text(&format!("{}{}", crate::plan::UNITS, daemon.unit), 0o644, &unit));
         Ok(inputs)
     }
 
@@ -344,7 +500,8 @@ impl Render<'_> {
 }
 
 fn unit(name: &str, inputs: Option<Sum>, reads: &[&str]) -> Item {
-    Item::Unit { name: name.to_owned(), inputs, reads: reads.iter().map(|&path| path.to_owned()).collect() }
+    let reads = reads.iter().map(|&path| path.to_owned()).collect();
+    Item::Unit { name: name.to_owned(), inputs, reads, within: None }
 }
 
 /// All addresses of the host; those of IPv6 only where one is used, since a host may be without.

@@ -184,6 +184,8 @@ pub enum Item {
         inputs: Option<Sum>,
         /// Files that it reads when it starts: when one of them is put right, so is the process.
         reads: Vec<String>,
+        /// Its start is waited for no longer than so many seconds; it goes on starting all the same.
+        within: Option<u16>,
     },
 }
 

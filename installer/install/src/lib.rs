@@ -10,10 +10,12 @@
 //! in the manifest on each host.
 
 pub mod apply;
+pub mod artifact;
 pub mod binary;
 pub mod blob;
 pub mod connect;
 pub mod control;
+pub mod coordinators;
 pub mod desired;
 pub mod event;
 pub mod facts;

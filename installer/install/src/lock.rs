@@ -1,6 +1,8 @@
-//! The lock that keeps two installers apart, on a host of the cluster (design §6). Pure, but for what this machine says of its own
-//! processes.
+//! The lock that keeps two installers apart, on every coordinator, else on a host of the cluster (design §6). Pure, but for what this
+//! machine says of its own processes.
 //!
+//! It is ours while a majority of these hosts has it for ours. They are asked one after another in the same order by every installer, and
+//! whoever meets another's gives up: of two that begin at once, one goes on.
 //! It has an owner, a command, a time and an end: one whose installer was killed on this machine is taken over at once, any other when
 //! it has run out.
 
@@ -9,7 +11,9 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use inventory::{Inventory, Role};
 
+use crate::coordinators::majority;
 use crate::shell::quote;
 
 const SCRIPT: &str = include_str!("shell/lock.sh");
@@ -60,6 +64,65 @@ pub enum Act<'a> {
     Renew,
     /// Give it back.
     Release,
+}
+
+/// Where it is taken, in this order: on all coordinators, also on those that are not reached, but for those that are left out on
+/// purpose. Without coordinators on one host that is reached, a master where there is one.
+pub fn places(
+    inventory: &Inventory,
+    is_left_out: impl Fn(&str) -> bool,
+    is_reached: impl Fn(&str) -> bool,
+) -> Vec<String> {
+    let coordinators = inventory.with_role(Role::Coordinator).map(|host| &host.name);
+    let coordinators: Vec<String> = coordinators.filter(|name| !is_left_out(name)).cloned().collect();
+    if !coordinators.is_empty() {
+        return coordinators;
+    }
+    let reached = |host: &&inventory::Host| is_reached(&host.name);
+    let master = inventory.with_role(Role::Master).find(reached);
+    let one = master.or_else(|| inventory.hosts.iter().find(reached));
+    one.map(|host| host.name.clone()).into_iter().collect()
+}
+
+/// Whose the lock is on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Ours.
+    Ours,
+    /// Somebody else's.
+    Theirs(Owner),
+    /// The host does not say.
+    Unknown,
+}
+
+/// Whose it is as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Ours: a majority has it for ours.
+    Held,
+    /// It cannot be ours any more.
+    Lost(Box<Owner>),
+    /// It is not known to be ours.
+    Unsure,
+}
+
+/// Whose it is, by what all hosts say.
+#[must_use]
+pub fn standing(parts: &[Part]) -> Standing {
+    let most = majority(parts.len());
+    let ours = parts.iter().filter(|part| **part == Part::Ours).count();
+    let theirs: Vec<&Owner> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::Theirs(owner) => Some(owner),
+            Part::Ours | Part::Unknown => None,
+        })
+        .collect();
+    match theirs.first() {
+        _ if ours >= most => Standing::Held,
+        Some(owner) if parts.len() - theirs.len() < most => Standing::Lost(Box::new((*owner).clone())),
+        _ => Standing::Unsure,
+    }
 }
 
 /// The script for it.
@@ -249,6 +312,73 @@ mod tests {
         let (machine, _) = alive.machine.split_once('/').unwrap();
         assert!(Owner { machine: format!("{machine}/earlier boot"), ..alive.clone() }.is_dead_here());
         assert!(!Owner { machine: "another/boot".to_owned(), pid, ..alive }.is_dead_here());
+    }
+
+    #[test]
+    fn it_is_taken_on_coordinators_or_on_one_host() {
+        let text = "\
+cluster: {name: demo}
+hosts:
+  - {name: a1, address: 192.0.2.21, roles: [agent]}
+  - {name: m1, address: 192.0.2.11, roles: [master]}
+  - {name: c1, address: 192.0.2.1, roles: [coordinator]}
+  - {name: c2, address: 192.0.2.2, roles: [coordinator]}
+  - {name: c3, address: 192.0.2.3, roles: [coordinator]}
+";
+        let places = |text: &str, out: &[&str], reached: &[&str]| {
+            let inventory = inventory::read("i", text.as_bytes(), |_| None).unwrap();
+            places(&inventory, |name| out.contains(&name), |name| reached.contains(&name)).join(" ")
+        };
+        let all = ["a1", "m1", "c1", "c2", "c3"];
+        assert_eq!(places(text, &[], &all), "c1 c2 c3");
+        assert_eq!(places(text, &[], &["a1"]), "c1 c2 c3", "those that are down count");
+        assert_eq!(places(text, &["c2"], &all), "c1 c3");
+        let single: String =
+            text.lines().filter(|line| !line.contains("name: c")).map(|l| format!("{l}\n")).collect();
+        assert_eq!(places(&single, &[], &all), "m1");
+        assert_eq!(places(&single, &[], &["a1"]), "a1");
+        assert_eq!(places(&single, &[], &[]), "");
+    }
+
+    #[test]
+    fn a_majority_holds_it() {
+        // One letter a host: ours, theirs, unknown.
+        for (parts, expected) in [
+            ("o", "held"),
+            ("t", "lost"),
+            ("u", "unsure"),
+            ("ooo", "held"),
+            ("oou", "held"),
+            ("oot", "held"),
+            ("ouu", "unsure"),
+            ("otu", "unsure"),
+            ("ott", "lost"),
+            ("uuu", "unsure"),
+            ("uut", "unsure"),
+            ("ooouu", "held"),
+            ("ooutt", "unsure"),
+            ("oottt", "lost"),
+            ("oo", "held"),
+            ("ou", "unsure"),
+            ("ot", "lost"),
+            ("", "unsure"),
+        ] {
+            let parts: Vec<Part> = parts
+                .chars()
+                .map(|part| match part {
+                    'o' => Part::Ours,
+                    't' => Part::Theirs(owner("them")),
+                    _ => Part::Unknown,
+                })
+                .collect();
+            let found = match standing(&parts) {
+                Standing::Held => "held",
+                Standing::Lost(owner) if owner.token == "them" => "lost",
+                Standing::Lost(_) => "lost to whom?",
+                Standing::Unsure => "unsure",
+            };
+            assert_eq!(found, expected, "{parts:?}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Phase {
     Pki,
     /// Files, users and units go to hosts; nothing is started.
     Distribute,
+    /// Coordinators start; they have a quorum.
+    Coordinators,
     /// Masters start; one leads.
     Masters,
     /// Agents start and register.
@@ -41,6 +43,7 @@ impl Phase {
             Self::Artifacts => "artifacts",
             Self::Pki => "pki",
             Self::Distribute => "distribute",
+            Self::Coordinators => "coordinators",
             Self::Masters => "masters",
             Self::Agents => "agents",
             Self::Postflight => "postflight",

@@ -128,7 +128,7 @@ pub fn plan(desired: &Desired, facts: &Facts) -> Result<Vec<Step>, Vec<Conflict>
                 Some(found) => conflict(&mut conflicts, path, found),
             },
             Item::Command { .. } => (!facts.guards.contains(&number)).then_some(Deed::Run),
-            Item::Unit { name, inputs, reads } => {
+            Item::Unit { name, inputs, reads, .. } => {
                 let unit = facts.units.get(name).cloned().unwrap_or_default();
                 unit_files |= unit.stale;
                 let file = format!("{UNITS}{name}");

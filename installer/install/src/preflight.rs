@@ -7,7 +7,8 @@ use inventory::{Host, Inventory, Role};
 use serde::Serialize;
 
 use crate::binary::Needs;
-use crate::desired::{AGENT_UNIT, MASTER_UNIT, OPT, VAR, authority};
+use crate::coordinators::{self, CLIENT_PORT, PEER_PORT};
+use crate::desired::{AGENT_UNIT, ETCD_UNIT, MASTER_UNIT, OPT, VAR, authority};
 use crate::facts::{Facts, Reach};
 use crate::plan::Conflict;
 
@@ -19,6 +20,8 @@ const CLOCK: (f64, f64) = (2.0, 30.0);
 const OPT_SPACE: u64 = 64 << 10;
 const VAR_SPACE: u64 = 256 << 10;
 const MEMORY: u64 = 256 << 10;
+/// What etcd keeps before masters have written much: its log comes in files of 64 MiB.
+const ETCD_SPACE: u64 = 512 << 10;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,6 +63,21 @@ pub struct Checked<'a> {
     pub facts: &'a BTreeMap<String, Facts>,
     /// The program for each kind of machine: what it needs, and its size in bytes.
     pub programs: &'a BTreeMap<String, (Needs, u64)>,
+    /// The etcd that coordinators get, where there are any.
+    pub etcd: Option<&'a EtcdProgram>,
+}
+
+/// An etcd that goes to coordinators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EtcdProgram {
+    /// What it needs.
+    pub needs: Needs,
+    /// Bytes.
+    pub size: u64,
+    /// Its version, where it could be asked.
+    pub version: Option<String>,
+    /// Whether the inventory names it: else it is just the one that was found.
+    pub is_named: bool,
 }
 
 /// What one host's checks add to.
@@ -97,13 +115,15 @@ pub fn check(checked: &Checked<'_>) -> Vec<Finding> {
             );
         }
         platform(checked, facts, &mut found);
+        etcd(checked, host, facts, &mut found);
         tools(facts, &mut found);
-        space(checked, facts, &mut found);
+        space(checked, host, facts, &mut found);
         clock(checked, host, facts, &mut found);
         identity(checked, host, facts, &mut found);
         ports(checked, host, facts, &mut found);
         reach(checked, facts, &mut found);
     }
+    all.extend(coordinators::findings(checked.inventory, checked.facts));
     all
 }
 
@@ -131,23 +151,10 @@ fn platform(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
                 format!("name a build for it in the inventory: `artifacts: {{clusterctl: {{{}: {{file: PATH}}}}}}`", system.machine),
             );
         }
-        Some((Needs { glibc: Some((major, minor)), .. }, _)) => match system.glibc {
-            Some(has) if has >= (*major, *minor) => {}
-            Some((has_major, has_minor)) => found.error(
-                "glibc",
-                format!(
-                    "it has glibc {has_major}.{has_minor} ({}), and this clusterctl needs {major}.{minor}",
-                    system.os
-                ),
-                "install with a release build, which runs from glibc 2.28 on (Debian 10, RHEL 8)",
-            ),
-            None => found.error(
-                "glibc",
-                format!("{} has no glibc, which clusterctl needs", system.os),
-                "use a distribution with glibc 2.28 or later",
-            ),
-        },
-        Some(_) => {}
+        Some((needs, _)) => {
+            let remedy = "install with a release build, which runs from glibc 2.28 on (Debian 10, RHEL 8)";
+            glibc("clusterctl", needs, facts, remedy, found);
+        }
     }
     match system.systemd {
         Some(version) if version >= SYSTEMD => {}
@@ -179,6 +186,51 @@ fn platform(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
     }
 }
 
+/// Whether a program finds the C library that it asks for.
+fn glibc(program: &str, needs: &Needs, facts: &Facts, remedy: &str, found: &mut Findings<'_>) {
+    let system = &facts.system;
+    match (needs.glibc, system.glibc) {
+        (Some((major, minor)), Some((has_major, has_minor))) if (has_major, has_minor) < (major, minor) => {
+            found.error(
+                "glibc",
+                format!(
+                    "it has glibc {has_major}.{has_minor} ({}), and this {program} needs {major}.{minor}",
+                    system.os
+                ),
+                remedy,
+            );
+        }
+        (Some(_), None) => found.error(
+            "glibc",
+            format!("{} has no glibc, which {program} needs", system.os),
+            "use a distribution with glibc 2.28 or later",
+        ),
+        _ => {}
+    }
+}
+
+/// Whether a coordinator can run the etcd that goes there.
+fn etcd(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
+    let Some(program) = checked.etcd.filter(|_| host.roles.contains(&Role::Coordinator)) else { return };
+    let needs = &program.needs;
+    if needs.machine != facts.system.machine {
+        found.error(
+            "machine",
+            format!("it is {}, and this etcd is for {}", facts.system.machine, needs.machine),
+            "name a build for it in the inventory: `artifacts: {etcd: {file: PATH}}`; all coordinators are of one kind",
+        );
+        return;
+    }
+    let remedy = "name the release of etcd's makers, which needs none: `artifacts: {etcd: {url: URL, sha256: DIGITS}}`";
+    glibc("etcd", needs, facts, remedy, found);
+    if let (Some(has), Some(new)) = (coordinators::running_version(facts), &program.version)
+        && let Some(why) = coordinators::upgrade_is_refused(has, new, program.is_named)
+    {
+        let remedy = "name the one that is to run: `artifacts: {etcd: {file: PATH}}`; the next minor version is taken when it is named";
+        found.error("etcd", format!("etcd {has} runs there, and this is {new}: {why}"), remedy);
+    }
+}
+
 fn tools(facts: &Facts, found: &mut Findings<'_>) {
     let lacks: Vec<_> = facts.system.lacks.iter().map(String::as_str).collect();
     if !lacks.is_empty() {
@@ -190,10 +242,15 @@ fn tools(facts: &Facts, found: &mut Findings<'_>) {
     }
 }
 
-fn space(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
-    let program = checked.programs.get(&facts.system.machine).map_or(0, |(_, size)| size >> 10);
+fn space(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings<'_>) {
+    let mut programs = checked.programs.get(&facts.system.machine).map_or(0, |(_, size)| size >> 10);
+    let mut var = VAR_SPACE;
+    if host.roles.contains(&Role::Coordinator) {
+        programs += checked.etcd.map_or(0, |program| program.size >> 10);
+        var += ETCD_SPACE;
+    }
     // The new version beside the old one, and once more on its way.
-    for (path, needed) in [(OPT, OPT_SPACE + 2 * program), (VAR, VAR_SPACE)] {
+    for (path, needed) in [(OPT, OPT_SPACE + 2 * programs), (VAR, var)] {
         let Some(disk) = facts.disks.get(path) else { continue };
         if disk.free < needed {
             found.error(
@@ -290,16 +347,19 @@ fn ports(checked: &Checked<'_>, host: &Host, facts: &Facts, found: &mut Findings
     let cluster = &checked.inventory.cluster;
     let master = host.roles.contains(&Role::Master).then_some((cluster.port, MASTER_UNIT));
     let agent = host.is_agent().then_some((cluster.agent_port, AGENT_UNIT));
-    for (port, unit) in master.into_iter().chain(agent) {
+    let coordinator = host.roles.contains(&Role::Coordinator);
+    let etcd = [CLIENT_PORT, PEER_PORT].map(|port| (port, ETCD_UNIT)).into_iter().filter(|_| coordinator);
+    for (port, unit) in master.into_iter().chain(agent).chain(etcd) {
         let ours = facts.units.get(unit).is_some_and(|unit| unit.active == "active");
         if facts.system.listening.contains(&port) && !ours {
-            found.error(
-                "ports",
-                format!("something else listens on port {port}"),
-                format!(
-                    "find it there with `ss -ltnp 'sport = :{port}'`, or choose another port under `cluster:`"
+            let find = format!("find it there with `ss -ltnp 'sport = :{port}'`");
+            let remedy = match unit {
+                ETCD_UNIT => format!(
+                    "{find}; an etcd that came with a package is stopped with `systemctl disable --now etcd`"
                 ),
-            );
+                _ => format!("{find}, or choose another port under `cluster:`"),
+            };
+            found.error("ports", format!("something else listens on port {port}"), remedy);
         }
     }
 }
@@ -350,11 +410,12 @@ fn reach(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {
     }
 }
 
-/// What each host has to reach: agents the masters, masters each other and the agents.
+/// What each host has to reach: agents the masters, masters each other, the agents and the coordinators, these each other.
 #[must_use]
 pub fn to_reach(inventory: &Inventory, host: &Host) -> Vec<(String, u16)> {
     let cluster = &inventory.cluster;
     let is_master = host.roles.contains(&Role::Master);
+    let is_coordinator = host.roles.contains(&Role::Coordinator);
     let mut all = Vec::new();
     for other in inventory.hosts.iter().filter(|other| other.name != host.name) {
         let address = other.cluster_address().to_string();
@@ -362,7 +423,15 @@ pub fn to_reach(inventory: &Inventory, host: &Host) -> Vec<(String, u16)> {
             all.push((address.clone(), cluster.port));
         }
         if other.is_agent() && is_master {
-            all.push((address, cluster.agent_port));
+            all.push((address.clone(), cluster.agent_port));
+        }
+        if other.roles.contains(&Role::Coordinator) {
+            if is_master || is_coordinator {
+                all.push((address.clone(), CLIENT_PORT));
+            }
+            if is_coordinator {
+                all.push((address, PEER_PORT));
+            }
         }
     }
     all

@@ -29,6 +29,8 @@ pub struct Look {
     pub manifest: bool,
     /// More paths of which it is told what is there, with digests.
     pub paths: Vec<String>,
+    /// More paths of which it is told whether something is there, and no more: they may be large.
+    pub there: Vec<String>,
     /// More units.
     pub units: Vec<String>,
     /// Whether to look at what the host is.
@@ -108,6 +110,7 @@ impl Look {
         let mut all: BTreeSet<&str> =
             self.paths.iter().chain(&self.certificates).map(String::as_str).collect();
         let mut files = all.clone();
+        all.extend(self.there.iter().map(String::as_str));
         for item in self.desired.iter() {
             let path = match item {
                 Item::Dir { path, .. } | Item::Link { path, .. } => path,

@@ -2,7 +2,7 @@
 //! hears. I/O.
 //!
 //! One host's steps are taken in their order and end at its first error; hosts do not wait for each other but where the cluster needs
-//! it: a master leads before agents are started.
+//! it: coordinators have a quorum before masters are started, and a master leads before agents are.
 
 mod carry;
 mod remove;
@@ -17,14 +17,17 @@ use std::time::{Instant, SystemTime};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use inventory::{Connection, Inventory};
-use pki::Ca;
+use pki::Pki;
 use secrecy::SecretString;
 use ssh::{ConnectError, Connector, Session, UnknownKey};
 use tokio::sync::Semaphore;
 
 use crate::apply::Places;
 use crate::connect::{Base, becoming, target};
-use crate::desired::{self, AGENT_UNIT, Daemon, DesiredError, MASTER_UNIT, Material, OPT, TASKS_UNIT, VAR};
+use crate::coordinators;
+use crate::desired::{
+    self, AGENT_UNIT, Credential, DesiredError, ETCD_UNIT, MASTER_UNIT, Material, OPT, TASKS_UNIT, VAR,
+};
 use crate::event::{Event, Failure, Listener, Outcome};
 use crate::facts::Facts;
 use crate::host::{Blind, Host, millis};
@@ -426,8 +429,9 @@ impl Run {
     pub fn plan(
         &mut self,
         material: &Material,
-        ca: &Ca,
+        pki: &Pki,
         programs: &BTreeMap<String, (crate::binary::Needs, u64)>,
+        etcd: Option<&preflight::EtcdProgram>,
         now: SystemTime,
     ) -> Result<Planned, PlanError> {
         let phase = self.begin(Phase::Preflight, self.active().count());
@@ -437,12 +441,12 @@ impl Run {
             .filter(|(_, member)| member.outcome.is_none())
             .filter_map(|(name, member)| Some((name.clone(), member.facts.as_deref()?.clone())))
             .collect();
-        let checked = Checked { inventory: &self.inventory, facts: &facts, programs };
+        let checked = Checked { inventory: &self.inventory, facts: &facts, programs, etcd };
         let mut planned = Planned { findings: preflight::check(&checked), ..Planned::default() };
         let hosts: Vec<inventory::Host> = self.active().cloned().collect();
         for host in &hosts {
             let Some(facts) = facts.get(&host.name) else { continue };
-            let Leaves { all, renewed, findings } = leaves(&self.inventory, host, facts, ca, now)?;
+            let Leaves { all, renewed, findings } = leaves(&self.inventory, host, facts, pki, now)?;
             planned.findings.extend(findings);
             planned.renewed.extend(renewed.into_iter().map(|why| (host.name.clone(), why)));
             let desired = match desired::desired(&self.inventory, host, &facts.system.machine, &all, material)
@@ -454,7 +458,7 @@ impl Run {
                     planned.findings.push(no_address(&host.name, &name));
                     continue;
                 }
-                Err(DesiredError::Template(error)) => return Err(error.into()),
+                Err(error) => return Err(error.into()),
             };
             planned.findings.extend(roles_taken_away(&host.name, &desired, facts));
             match plan(&desired, facts) {
@@ -544,7 +548,9 @@ fn no_address(host: &str, name: &str) -> Finding {
         host: host.to_owned(),
         check: "network",
         level: Level::Error,
-        what: format!("this machine knows no IP address of {name}, and an agent listens on one"),
+        what: format!(
+            "this machine knows no IP address of {name}, and agents and coordinators listen on one"
+        ),
         remedy: "write the IP address at which the other hosts reach it as `private_address:`".to_owned(),
     }
 }
@@ -561,22 +567,24 @@ pub enum PlanError {
     /// Certificates.
     #[error("cannot make a certificate")]
     Leaf(#[from] crate::leaves::LeafError),
-    /// Templates.
+    /// What hosts are to have.
     #[error(transparent)]
-    Template(#[from] crate::templates::TemplateError),
+    Desired(#[from] DesiredError),
 }
 
 /// What is looked at on a host. What kind of machine it is, and which certificates it has, is not known yet: so it is asked about all
 /// that it might be to have.
 fn look(inventory: &Inventory, host: &inventory::Host, material: &Material) -> Result<Look, DesiredError> {
-    let leaves: Vec<String> = Daemon::of(host).map(|daemon| daemon.leaf().to_owned()).collect();
+    let leaves: Vec<String> =
+        Credential::of(inventory, host).map(|credential| credential.leaf().to_owned()).collect();
     let mut look = Look {
         system: true,
         manifest: true,
         certificates: leaves,
         disks: vec![OPT.to_owned(), VAR.to_owned()],
         reach: preflight::to_reach(inventory, host),
-        units: [MASTER_UNIT, AGENT_UNIT, TASKS_UNIT].map(str::to_owned).to_vec(),
+        units: [ETCD_UNIT, MASTER_UNIT, AGENT_UNIT, TASKS_UNIT].map(str::to_owned).to_vec(),
+        there: vec![coordinators::kept(), coordinators::embedded_store()],
         ..Look::default()
     };
     for machine in material.programs.keys() {

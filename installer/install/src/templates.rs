@@ -5,10 +5,12 @@ use tera::{Context, Kwargs, State, Tera};
 use thiserror::Error;
 
 /// All templates, by name.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 7] = [
+    ("clusterctl-etcd.service", include_str!("../../../templates/clusterctl-etcd.service.tera")),
     ("clusterctl-master.service", include_str!("../../../templates/clusterctl-master.service.tera")),
     ("clusterctl-agent.service", include_str!("../../../templates/clusterctl-agent.service.tera")),
     ("clusterctl-tasks.service", include_str!("../../../templates/clusterctl-tasks.service.tera")),
+    ("etcd.yaml", include_str!("../../../templates/etcd.yaml.tera")),
     ("master.yaml", include_str!("../../../templates/master.yaml.tera")),
     ("agent.yaml", include_str!("../../../templates/agent.yaml.tera")),
 ];

@@ -2,6 +2,7 @@
 
 mod args;
 mod credential;
+mod etcd;
 mod saved;
 mod setup;
 
@@ -113,12 +114,15 @@ pub(crate) fn check(ui: &mut Printer, args: &CheckArgs) -> Result<Exit, CliError
                 remedy: "`clusterctl plan` shows them, `clusterctl install` puts them right".to_owned(),
             });
         }
+        let (of_coordinators, quorum) = run.coordinator_findings().await;
+        findings.extend(of_coordinators);
         findings.extend(cluster_findings(&setup, &run).await?);
         let outcomes = run.outcomes("it was only looked at");
         findings.extend(outcomes.iter().filter_map(|(host, outcome)| setup::finding_of(host, outcome)));
         let bad = findings.iter().any(|finding| finding.level == Level::Error);
         setup.pause(|| {
-            let good = format!("{} hosts and the cluster are well.\n", outcomes.len());
+            let quorum = quorum.map(|words| format!(" {words}.")).unwrap_or_default();
+            let good = format!("{} hosts and the cluster are well.{quorum}\n", outcomes.len());
             let text = if findings.is_empty() { good } else { findings_view(&findings) };
             ui.styled_result(&text, &Event::Findings { findings: &findings })
         })?;
@@ -223,6 +227,7 @@ async fn look_and_plan(
     run: &mut Run,
     yes: bool,
 ) -> Result<Planned, CliError> {
+    setup.find_etcd().await?;
     connect(ui, setup, run, yes).await?;
     let material = setup.material().await?;
     let broken = std::cell::RefCell::new(None);
@@ -235,11 +240,14 @@ async fn look_and_plan(
     if let Some(error) = broken.into_inner() {
         return Err(error);
     }
-    let ca = setup.authority()?;
+    let authorities = setup.authorities()?;
     let mut planned = run
-        .plan(&material, &ca, setup.programs(), SystemTime::now())
+        .plan(&material, &authorities, setup.programs(), setup.etcd(), SystemTime::now())
         .map_err(|error| CliError::internal("the plan cannot be made").caused_by(&error))?;
-    planned.findings.extend(setup.unreached_masters().await);
+    // One that is down is told by other words, and stops nobody else.
+    let is_there = |name: &str| planned.hosts.iter().any(|(host, _)| host == name);
+    let unreached = setup.unreached_masters(is_there).await;
+    planned.findings.extend(unreached);
     Ok(planned)
 }
 
@@ -279,6 +287,8 @@ fn refused(error: &CarryError) -> CliError {
     match error {
         CarryError::Locked(_) | CarryError::Lost(_) => CliError::locked(error.to_string())
             .hint("wait until it is done; a lock whose installer is gone runs out after 90 seconds"),
+        CarryError::Minority { .. } => CliError::failed(error.to_string())
+            .hint("bring coordinators back; or leave those out that are gone, with `--exclude HOST`"),
         CarryError::Lock { failure, .. } => {
             let shown = CliError::failed(error.to_string());
             failure.hint.iter().fold(shown, |shown, hint| shown.hint(hint))

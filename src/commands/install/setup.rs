@@ -15,15 +15,16 @@ use installer::control::Control;
 use installer::desired::{Material, authority};
 use installer::event::{Event as Happening, Listener, Outcome, SCHEMA};
 use installer::journal::Journal;
-use installer::preflight::{Finding, Level};
+use installer::preflight::{EtcdProgram, Finding, Level};
 use installer::run::{Options, Removal, Run, UPLOADS, runs_dir};
 use installer::templates::Templates;
 use inventory::{Arch, Inventory, Origin, Role, SshConfig};
-use pki::Ca;
+use pki::{Ca, Pki};
 use secrecy::SecretString;
 use ssh::{Connector, Prompt, Settings, UnknownKey};
 
 use super::args::HostArgs;
+use super::etcd;
 use crate::error::CliError;
 use crate::inventory_file;
 use crate::password;
@@ -56,6 +57,7 @@ pub(super) struct Setup {
     listener: Listener,
     programs: BTreeMap<String, (Needs, u64)>,
     blobs: BTreeMap<String, Arc<Blob>>,
+    etcd: Option<etcd::Found>,
     began: Instant,
     has_become_password: bool,
 }
@@ -65,7 +67,6 @@ impl Setup {
     pub(super) fn begin(ui: &mut Printer, args: &HostArgs, what: &'static str) -> Result<Self, CliError> {
         let began = Instant::now();
         let inventory = inventory_file::read(&args.inventory)?;
-        supported(&inventory)?;
         for name in &args.exclude {
             if inventory.host(name).is_none() {
                 let names = inventory.hosts.iter().map(|host| host.name.as_str());
@@ -112,6 +113,7 @@ impl Setup {
             listener,
             programs,
             blobs,
+            etcd: None,
             began,
             has_become_password: args.become_password_file.is_some(),
         })
@@ -187,14 +189,30 @@ impl Setup {
         Ok(config)
     }
 
+    /// Looks for the etcd that coordinators get, which may be fetched now.
+    pub(super) async fn find_etcd(&mut self) -> Result<(), CliError> {
+        let listener = Arc::clone(&self.listener);
+        let fetching = |url: &str| listener(Happening::Waiting { what: format!("etcd from {url}") });
+        self.etcd = etcd::find(&self.inventory, &self.base, &self.state, fetching).await?;
+        Ok(())
+    }
+
+    /// What is checked of the etcd that coordinators get.
+    pub(super) fn etcd(&self) -> Option<&EtcdProgram> {
+        self.etcd.as_ref().map(|(_, checked)| checked)
+    }
+
     /// What all hosts share.
     pub(super) async fn material(&self) -> Result<Material, CliError> {
         let templates =
             Templates::new().map_err(|cause| CliError::internal("a template is broken").caused_by(&cause))?;
+        let authorities = self.authorities()?;
         Ok(Material {
             version: version::VERSION.to_owned(),
             programs: self.blobs.clone(),
-            ca: self.authority()?.certificate().to_owned(),
+            ca: authorities.cluster.certificate().to_owned(),
+            etcd_ca: authorities.etcd.certificate().to_owned(),
+            etcd: self.etcd.as_ref().map(|(etcd, _)| etcd.clone()),
             templates,
             addresses: self.addresses().await,
         })
@@ -220,13 +238,18 @@ impl Setup {
         &self.programs
     }
 
-    /// The cluster's certificate authority, made if there is none yet.
-    pub(super) fn authority(&self) -> Result<Ca, CliError> {
+    /// The cluster's certificate authorities, made if there are none yet.
+    pub(super) fn authorities(&self) -> Result<Pki, CliError> {
         let (dir, cluster) = (self.state.join("pki"), &self.inventory.cluster.name);
         let made = pki::directory::open_or_create(&dir, cluster, SystemTime::now());
-        made.map(|(pki, _)| pki.cluster).map_err(|cause| {
+        made.map(|(pki, _)| pki).map_err(|cause| {
             CliError::usage("the cluster's certificate authority cannot be used").caused_by(&cause)
         })
+    }
+
+    /// The one of masters, agents and clients.
+    pub(super) fn authority(&self) -> Result<Ca, CliError> {
+        Ok(self.authorities()?.cluster)
     }
 
     /// The digest of the cluster's authority, where there is one: nothing is made.
@@ -238,10 +261,11 @@ impl Setup {
         Ok(known.map(|pki| installer::item::Sum::of(pki.cluster.certificate().as_bytes())))
     }
 
-    /// Whether this machine reaches the port of each master, which it speaks to directly: a refusal is fine before an install.
-    pub(super) async fn unreached_masters(&self) -> Vec<Finding> {
+    /// Whether this machine reaches the port of each of these masters, which it speaks to directly: a refusal is fine before an install.
+    pub(super) async fn unreached_masters(&self, is_there: impl Fn(&str) -> bool) -> Vec<Finding> {
         let port = self.inventory.cluster.port;
-        let masters: Vec<_> = self.inventory.with_role(Role::Master).collect();
+        let masters: Vec<_> =
+            self.inventory.with_role(Role::Master).filter(|host| is_there(&host.name)).collect();
         let tried = masters.iter().map(|host| async move {
             let address = host.address.to_string();
             let tried = tokio::time::timeout(LOOKUP, tokio::net::TcpStream::connect((address.as_str(), port))).await;
@@ -326,22 +350,6 @@ impl Setup {
         self.progress.finish()?;
         Ok((hosts, self.began.elapsed()))
     }
-}
-
-/// What the inventory may say and this version does not do yet.
-fn supported(inventory: &Inventory) -> Result<(), CliError> {
-    let not_yet = |what: &str| CliError::usage(format!("{what}: not supported yet"));
-    if inventory.with_role(Role::Coordinator).next().is_some() {
-        return Err(not_yet("coordinators")
-            .hint("take the role `coordinator` out: a single master keeps the state itself"));
-    }
-    if inventory.with_role(Role::Master).count() > 1 {
-        return Err(not_yet("several masters").hint("leave the role `master` to one host"));
-    }
-    if inventory.artifacts.etcd.is_some() {
-        return Err(not_yet("`artifacts: etcd`").hint("take it out: without coordinators there is no etcd"));
-    }
-    Ok(())
 }
 
 type Programs = (BTreeMap<String, (Needs, u64)>, BTreeMap<String, Arc<Blob>>);

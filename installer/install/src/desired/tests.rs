@@ -17,8 +17,13 @@ fn material(dir: &std::path::Path) -> Material {
     let blob = Arc::new(Blob::open(&program).unwrap());
     Material {
         version: "0.1.0".to_owned(),
-        programs: BTreeMap::from([("x86_64".to_owned(), blob)]),
+        programs: BTreeMap::from([
+            ("x86_64".to_owned(), Arc::clone(&blob)),
+            ("aarch64".to_owned(), Arc::clone(&blob)),
+        ]),
         ca: "the CA\n".to_owned(),
+        etcd_ca: "the CA of etcd\n".to_owned(),
+        etcd: Some(Etcd { blob, version: Some("3.4.23".to_owned()) }),
         templates: Templates::new().unwrap(),
         addresses: BTreeMap::new(),
     }
@@ -28,12 +33,25 @@ fn leaf(name: &str) -> Leaf {
     Leaf::New { certificate: format!("certificate of {name}\n"), key: Arc::new("canary\n".to_owned().into()) }
 }
 
+const THREE: &str = "\
+cluster: {name: demo, timeouts: {lease: 1500ms}}
+hosts:
+  - {name: m1, address: 192.0.2.11, roles: [coordinator, master]}
+  - {name: m2, address: 192.0.2.12, private_address: 'fd00::12', roles: [coordinator, master]}
+  - {name: c3, address: 192.0.2.13, roles: [coordinator]}
+  - {name: a1, address: 192.0.2.21, roles: [agent]}
+";
+
 fn of(name: &str) -> Desired {
+    of_inventory(INVENTORY, name, "x86_64")
+}
+
+fn of_inventory(inventory: &str, name: &str, machine: &str) -> Desired {
     let dir = tempfile::tempdir().unwrap();
-    let inventory = inventory::read("inventory.yaml", INVENTORY.as_bytes(), |_| None).unwrap();
+    let inventory = inventory::read("inventory.yaml", inventory.as_bytes(), |_| None).unwrap();
     let host = inventory.host(name).unwrap();
-    let leaves = Daemon::of(host).map(|daemon| (daemon, leaf(name))).collect();
-    desired(&inventory, host, "x86_64", &leaves, &material(dir.path())).unwrap()
+    let leaves = Credential::of(&inventory, host).map(|credential| (credential, leaf(name))).collect();
+    desired(&inventory, host, machine, &leaves, &material(dir.path())).unwrap()
 }
 
 fn shown(desired: &Desired) -> String {
@@ -68,6 +86,55 @@ fn an_agent_has_this() {
 }
 
 #[test]
+fn a_coordinator_with_a_master_has_this() {
+    insta::assert_snapshot!(shown(&of_inventory(THREE, "m2", "x86_64")));
+}
+
+#[test]
+fn a_coordinator_alone_has_this() {
+    insta::assert_snapshot!(shown(&of_inventory(THREE, "c3", "aarch64")));
+}
+
+#[test]
+fn an_agent_knows_all_masters_and_nothing_of_etcd() {
+    let shown = shown(&of_inventory(THREE, "a1", "x86_64"));
+    assert!(
+        shown.contains("masters:\n- \"https://192.0.2.11:5050\"\n- \"https://[fd00::12]:5050\"\n"),
+        "{shown}"
+    );
+    assert!(!shown.contains("etcd"), "{shown}");
+}
+
+#[test]
+fn a_new_program_of_ours_does_not_restart_etcd_and_a_new_etcd_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let inventory = inventory::read("inventory.yaml", THREE.as_bytes(), |_| None).unwrap();
+    let host = inventory.host("m1").unwrap();
+    let inputs = |material: &Material| {
+        let made = desired(&inventory, host, "x86_64", &BTreeMap::new(), material).unwrap();
+        let of = |unit: &str| {
+            made.iter().find_map(|item| match item {
+                Item::Unit { name, inputs, .. } if name == unit => inputs.clone(),
+                _ => None,
+            })
+        };
+        (of(ETCD_UNIT).unwrap(), of(MASTER_UNIT).unwrap())
+    };
+    let first = inputs(&material(dir.path()));
+    let newer = inputs(&Material { version: "0.2.0".to_owned(), ..material(dir.path()) });
+    assert!(first.0 == newer.0 && first.1 != newer.1);
+    let blob = material(dir.path()).programs["x86_64"].clone();
+    let etcd = Some(Etcd { blob, version: Some("3.5.0".to_owned()) });
+    let newer = inputs(&Material { etcd, ..material(dir.path()) });
+    assert!(first.0 != newer.0 && first.1 == newer.1);
+    let none = Material { etcd: None, ..material(dir.path()) };
+    assert!(matches!(
+        desired(&inventory, host, "x86_64", &BTreeMap::new(), &none),
+        Err(DesiredError::NoEtcd)
+    ));
+}
+
+#[test]
 fn a_new_certificate_or_configuration_restarts_its_daemon_and_never_the_tasks() {
     let inputs = |desired: &Desired, unit: &str| {
         desired.iter().find_map(|item| match item {
@@ -80,7 +147,7 @@ fn a_new_certificate_or_configuration_restarts_its_daemon_and_never_the_tasks() 
     let make = |text: &str, by: &str| {
         let inventory = read(text);
         let host = inventory.host("a1").unwrap();
-        let leaves = BTreeMap::from([(Daemon::Agent, leaf(by))]);
+        let leaves = BTreeMap::from([(Credential::Agent, leaf(by))]);
         desired(&inventory, host, "x86_64", &leaves, &material(dir.path())).unwrap()
     };
     let first = make(INVENTORY, "one");

@@ -7,7 +7,12 @@ fn text(path: &str, text: &str) -> Item {
 }
 
 fn unit(inputs: Option<&Sum>) -> Item {
-    Item::Unit { name: "u.service".to_owned(), inputs: inputs.cloned(), reads: vec!["/etc/f".to_owned()] }
+    Item::Unit {
+        name: "u.service".to_owned(),
+        inputs: inputs.cloned(),
+        reads: vec!["/etc/f".to_owned()],
+        within: None,
+    }
 }
 
 fn desired(items: impl IntoIterator<Item = Item>) -> Desired {

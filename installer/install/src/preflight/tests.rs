@@ -41,7 +41,11 @@ fn found(change: impl FnOnce(&mut BTreeMap<String, Facts>)) -> String {
     change(&mut facts);
     let needs = Needs { machine: "x86_64", glibc: Some((2, 28)) };
     let programs = BTreeMap::from([("x86_64".to_owned(), (needs, 60 << 20))]);
-    let findings = check(&Checked { inventory: &inventory, facts: &facts, programs: &programs });
+    let checked = Checked { inventory: &inventory, facts: &facts, programs: &programs, etcd: None };
+    shown(&check(&checked))
+}
+
+fn shown(findings: &[Finding]) -> String {
     findings.iter().fold(String::new(), |mut text, finding| {
         let _ = writeln!(text, "{:?} {finding}\n  {}", finding.level, finding.remedy);
         text
@@ -151,4 +155,93 @@ fn every_host_reaches_whom_it_talks_to() {
     let to = |name: &str| to_reach(&inventory, inventory.host(name).unwrap());
     assert_eq!(to("m1"), [("192.0.2.21".to_owned(), 5051), ("192.0.2.22".to_owned(), 5051)]);
     assert_eq!(to("a2"), [("192.0.2.11".to_owned(), 5050)]);
+}
+
+#[test]
+fn coordinators_have_room_ports_and_an_etcd_that_runs_there() {
+    let text = INVENTORY.replace("roles: [master]", "roles: [coordinator, master]");
+    let inventory = inventory::read("inventory.yaml", text.as_bytes(), |_| None).unwrap();
+    let found = |glibc, change: fn(&mut Facts)| {
+        let mut facts: BTreeMap<String, Facts> =
+            inventory.hosts.iter().map(|host| (host.name.clone(), healthy(&host.name))).collect();
+        change(facts.get_mut("m1").unwrap());
+        let needs = |machine, glibc| Needs { machine, glibc };
+        let programs = BTreeMap::from([
+            ("x86_64".to_owned(), (needs("x86_64", None), 60 << 20)),
+            ("aarch64".to_owned(), (needs("aarch64", None), 60 << 20)),
+        ]);
+        let etcd = EtcdProgram {
+            needs: needs("x86_64", glibc),
+            size: 20 << 20,
+            version: Some("3.5.1".to_owned()),
+            is_named: false,
+        };
+        let checked =
+            Checked { inventory: &inventory, facts: &facts, programs: &programs, etcd: Some(&etcd) };
+        shown(&check(&checked))
+    };
+    assert_eq!(found(Some((2, 32)), |_| {}), "");
+    let text = found(Some((2, 38)), |_| {});
+    assert!(
+        text.starts_with(
+            "Error m1: glibc: it has glibc 2.36 (Debian GNU/Linux 12), and this etcd needs 2.38"
+        ),
+        "{text}"
+    );
+    type Change = fn(&mut Facts);
+    let table: [(Change, &str); 5] = [
+        (
+            |f| {
+                let file = |content: &str| crate::facts::Found {
+                    kind: crate::facts::Kind::File,
+                    access: crate::item::Access::root(0o644),
+                    size: 1,
+                    sum: None,
+                    content: Some(content.to_owned()),
+                    target: None,
+                    certificate: None,
+                };
+                f.paths.insert(coordinators::kept(), file(""));
+                let unit = file("ExecStart=/opt/clusterctl/etcd/3.4.23-0123abcd/etcd --config-file x");
+                f.paths.insert("/etc/systemd/system/clusterctl-etcd.service".to_owned(), unit);
+            },
+            "Error m1: etcd: etcd 3.4.23 runs there, and this is 3.5.1: another minor version cannot be taken back",
+        ),
+        (
+            |f| f.system.machine = "aarch64".into(),
+            "Error m1: machine: it is aarch64, and this etcd is for x86_64",
+        ),
+        (|f| _ = f.system.listening.insert(2379), "Error m1: ports: something else listens on port 2379"),
+        (|f| _ = f.system.listening.insert(2380), "Error m1: ports: something else listens on port 2380"),
+        (
+            |f| f.disks.get_mut(VAR).unwrap().free = 600 << 10,
+            "Error m1: space: /var/lib/clusterctl has 600 MiB left",
+        ),
+    ];
+    for (change, expected) in table {
+        let text = found(None, change);
+        assert!(text.starts_with(expected), "{expected}: {text}");
+        assert_eq!(text.lines().count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn coordinators_are_reached_by_masters_and_by_each_other() {
+    let text = "\
+cluster: {name: demo}
+hosts:
+  - {name: c1, address: 192.0.2.1, roles: [coordinator]}
+  - {name: c2, address: 192.0.2.2, roles: [coordinator, master]}
+  - {name: c3, address: 192.0.2.3, roles: [coordinator]}
+  - {name: m1, address: 192.0.2.11, roles: [master]}
+  - {name: a1, address: 192.0.2.21, roles: [agent]}
+";
+    let inventory = inventory::read("i", text.as_bytes(), |_| None).unwrap();
+    let to = |name: &str| {
+        let all = to_reach(&inventory, inventory.host(name).unwrap());
+        all.iter().map(|(address, port)| format!("{}:{port}", &address[8..])).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(to("c1"), "2:5050 2:2379 2:2380 3:2379 3:2380 11:5050");
+    assert_eq!(to("m1"), "1:2379 2:5050 2:2379 3:2379 21:5051");
+    assert_eq!(to("a1"), "2:5050 11:5050");
 }

@@ -7,7 +7,7 @@ use futures_util::stream;
 
 use super::{CarryError, Run};
 use crate::apply::{Progress, progress};
-use crate::desired::{AGENT_UNIT, CA, MASTER_UNIT, TASKS_UNIT};
+use crate::desired::{AGENT_UNIT, CA, ETCD_UNIT, MASTER_UNIT, TASKS_UNIT};
 use crate::event::{Event, Failure, Outcome};
 use crate::facts::{Facts, Kind};
 use crate::host::Blind;
@@ -66,8 +66,9 @@ pub fn removal(facts: &Facts) -> Removal {
     if list.is_empty() {
         return removal;
     }
-    // Agents first, so that nothing starts tasks again; units that others made later are none of ours.
-    let order = [AGENT_UNIT, TASKS_UNIT, MASTER_UNIT];
+    // Agents first, so that nothing starts tasks again, and last what masters keep the state in; units that others made later are none
+    // of ours.
+    let order = [AGENT_UNIT, TASKS_UNIT, MASTER_UNIT, ETCD_UNIT];
     let known = order.into_iter().filter(|unit| list.units.contains(*unit));
     let others = list.units.iter().map(String::as_str).filter(|unit| !order.contains(unit));
     for unit in known.chain(others) {
@@ -326,6 +327,37 @@ mod tests {
         remove /var/lib/clusterctl when it is empty
         ");
         assert!(removal.kept.is_empty());
+    }
+
+    #[test]
+    fn etcd_is_stopped_last_and_loses_its_data_and_its_user() {
+        let mut facts = Facts::default();
+        for entry in [
+            Entry::Dir("/opt/clusterctl/etcd"),
+            Entry::Dir("/opt/clusterctl/etcd/3.4.23-0123"),
+            Entry::User("clusterctl"),
+            Entry::User("clusterctl-etcd"),
+            Entry::Data("/var/lib/clusterctl/etcd"),
+            Entry::Data("/var/lib/clusterctl/master"),
+            Entry::Unit(ETCD_UNIT),
+            Entry::Unit(MASTER_UNIT),
+            Entry::Unit(AGENT_UNIT),
+        ] {
+            facts.manifest.read(&entry.line());
+        }
+        insta::assert_snapshot!(removal(&facts).words.join("\n"), @r"
+        stop clusterctl-agent.service
+        stop clusterctl-master.service
+        stop clusterctl-etcd.service
+        remove /var/lib/clusterctl/master with all that is in it
+        remove /var/lib/clusterctl/etcd with all that is in it
+        remove /opt/clusterctl/etcd/3.4.23-0123 when it is empty
+        remove /opt/clusterctl/etcd when it is empty
+        remove the user clusterctl
+        remove the user clusterctl-etcd
+        remove the list of what was put there
+        remove /var/lib/clusterctl when it is empty
+        ");
     }
 
     #[test]

@@ -6,13 +6,18 @@ use inventory::{Inventory, Role};
 
 use super::Run;
 use crate::control::{Control, ControlError, Seen};
+use crate::coordinators::quorum_findings;
+use crate::phase::Phase;
 use crate::preflight::{Finding, Level};
+
+/// Coordinators that run answer by then, in seconds.
+const ANSWERS_WITHIN: u16 = 5;
 
 impl Run {
     /// Where nothing is to be done: whether a master leads and all agents are there.
     pub async fn verify(&mut self, control: &Control) {
         if let Err(why) = self.masters_lead(control).await {
-            self.stop_short(&why);
+            self.stop_short(Phase::Masters, "what depends on a master", &why);
             return;
         }
         match self.admit(control).await {
@@ -20,6 +25,19 @@ impl Run {
             Err(error) => self.all_agents_fail("the master lets the agent in", &error),
         }
         self.end_well();
+    }
+
+    /// What the coordinators say of themselves, asked from a host that was looked at; and in a few words how many answer. Nothing
+    /// without coordinators, or where no host can ask them yet.
+    pub async fn coordinator_findings(&self) -> (Vec<Finding>, Option<String>) {
+        if self.inventory.with_role(Role::Coordinator).next().is_none() {
+            return (Vec::new(), None);
+        }
+        match self.quorum(None, ANSWERS_WITHIN).await {
+            Ok(quorum) => (quorum_findings(&self.inventory, &quorum), Some(quorum.words())),
+            // The plan says what is missing there.
+            Err(_) => (Vec::new(), None),
+        }
     }
 }
 

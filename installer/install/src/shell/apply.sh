@@ -107,14 +107,28 @@ enable() { systemctl enable --quiet "$1"; }
 
 # What the unit's own log says is what helps.
 told() {
-    systemctl "$1" "$2" && systemctl is-active --quiet "$2" && return 0
-    echo "$2 is $(systemctl is-active "$2")"
-    journalctl --unit "$2" --lines 15 --no-pager --output cat 2>/dev/null
+    [ -n "$2" ] || ! systemctl is-active --quiet "$1" || return 0
+    echo "$1 is $(systemctl is-active "$1")"
+    journalctl --unit "$1" --lines 15 --no-pager --output cat 2>/dev/null
     return 1
+}
+# Waits so many seconds at most: what is not there by then goes on starting.
+begin() {
+    systemctl "$1" "$2" &
+    asked=$!
+    tries=0
+    while kill -0 "$asked" 2>/dev/null; do
+        [ "$tries" -lt $((10 * $3)) ] || { kill "$asked"; break; }
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+    wait "$asked"
 }
 # Enabled first, since a host that goes down now is to come up with it.
 start_unit() {
     "$1" "$3" || return 1
+    began=
     systemctl reset-failed "$3" 2>/dev/null
-    told "$2" "$3"
+    if [ -n "$4" ]; then begin "$2" "$3" "$4"; else systemctl "$2" "$3"; fi || began=no
+    told "$3" "$began"
 }
