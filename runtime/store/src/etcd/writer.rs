@@ -306,11 +306,16 @@ impl Writer {
         earlier: Option<Mark>,
     ) -> (Sent, bool) {
         let txn = self.transaction(reign, mark, batches);
-        let Asked { result, unsure } = self
-            .shared
-            .members
-            .ask(|| reign.valid_until(), |client| deliver(&self.shared, &client, txn.clone()))
-            .await;
+        let shared = self.shared.clone();
+        let asked =
+            shared.members.ask(|| reign.valid_until(), |client| deliver(&shared, &client, txn.clone())).await;
+        let Asked { mut result, unsure } = asked;
+        if result.as_ref().is_err_and(Fault::passes) {
+            // Nothing is sure any more: a last time, so that the caller learns what became of it.
+            let until = Instant::now() + shared.options.request;
+            let last = shared.members.ask(|| until, |client| deliver(&shared, &client, txn.clone()));
+            result = last.await.result;
+        }
         let sent = match result {
             Ok(answer) => self.judge(reign, &answer, mark, earlier, unsure),
             Err(fault) if !fault.passes() => Ok(Sent::Refused(fault)),
@@ -329,11 +334,14 @@ impl Writer {
 
     fn guards(&self, reign: &Reign) -> Vec<Compare> {
         let layout = &self.shared.layout;
-        vec![
+        let guards = vec![
             Compare::create_revision(layout.leader(), CompareOp::Equal, reign.created),
             Compare::value(layout.epoch(), CompareOp::Equal, reign.reigned.value()),
             Compare::mod_revision(layout.last(), CompareOp::Equal, self.last.modified),
-        ]
+        ];
+        #[cfg(feature = "failpoints")]
+        let guards = super::hook::guards(&self.shared.options, guards);
+        guards
     }
 
     fn transaction(&self, reign: &Reign, mark: Option<Mark>, batches: &[&Batch]) -> Txn {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,10 @@ use store::{EtcdHook, EtcdOptions, EtcdStore};
 
 /// How to start an etcd: the program, and what comes before its own arguments.
 #[derive(Clone)]
-pub(crate) struct Program(Vec<PathBuf>, Option<testbed::Root>);
+pub(crate) struct Program(
+    Vec<PathBuf>,
+    #[expect(dead_code, reason = "keeps it in the cache")] Option<testbed::Root>,
+);
 
 impl Program {
     /// Of this machine.
@@ -28,7 +31,7 @@ impl Program {
             .iter()
             .map(|loader| path.join("usr").join(loader))
             .find(|loader| loader.exists())
-            .expect("a loader in Debian 13");
+            .expect("a loader of Debian 13");
         let libraries = format!("{}/usr/lib/{}-linux-gnu", path.display(), std::env::consts::ARCH);
         let etcd = path.join("usr/bin/etcd");
         Self(vec![loader, "--library-path".into(), libraries.into(), etcd], Some(root))
@@ -96,6 +99,7 @@ impl Cluster {
     pub(crate) fn run(&self, n: usize) {
         let mut members = self.members.lock().unwrap();
         let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let client_url = |port: u16| format!("{}://127.0.0.1:{port}", self.scheme());
         let all: Vec<_> =
             members.iter().enumerate().map(|(n, member)| format!("m{n}={}", url(member.peer))).collect();
         let log = File::options()
@@ -111,9 +115,9 @@ impl Cluster {
             .arg(self.directory.path().join(format!("m{n}")))
             .args([
                 "--listen-client-urls",
-                &url(member.client),
+                &client_url(member.client),
                 "--advertise-client-urls",
-                &url(member.client),
+                &client_url(member.client),
             ])
             .args([
                 "--listen-peer-urls",
@@ -140,13 +144,13 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn endpoints(&self) -> Vec<String> {
-        let members = self.members.lock().unwrap();
-        members.iter().map(|member| format!("http://127.0.0.1:{}", member.client)).collect()
+    fn scheme(&self) -> &'static str {
+        if self.more.iter().any(|text| text == "--cert-file") { "https" } else { "http" }
     }
 
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        let members = self.members.lock().unwrap();
+        members.iter().map(|member| format!("{}://127.0.0.1:{}", self.scheme(), member.client)).collect()
     }
 
     pub(crate) fn options(&self) -> EtcdOptions {

@@ -7,6 +7,8 @@
 )]
 
 mod cluster;
+mod faults;
+mod guards;
 
 use std::sync::Arc;
 
@@ -34,4 +36,19 @@ mod own {
 
     store::suite!(Etcd(Cluster::start(&Program::own(), 1)); #[ignore = "etcd"]);
     store::several!(Etcd(Cluster::start(&Program::own(), 1)); #[ignore = "etcd"]);
+}
+
+/// Of Debian 13, which has 3.5.
+mod trixie {
+    use super::{Cluster, Etcd, Program};
+
+    store::suite!(Etcd(Cluster::start(&Program::of_trixie(), 1)); #[ignore = "etcd"]);
+    store::several!(Etcd(Cluster::start(&Program::of_trixie(), 1)); #[ignore = "etcd"]);
+
+    #[test]
+    #[ignore = "etcd"]
+    fn it_is_another_one_than_that_of_debian_12() {
+        let version = Program::of_trixie().version();
+        assert!(version.contains("etcd Version: 3.5."), "{version}");
+    }
 }
