@@ -31,7 +31,10 @@ const BUILDERS: [&str; 11] = [
 /// calls are read from its definition.
 const KNOWN: [(&str, &str); 3] = [
     ("services/src/shell/http.rs", "Router::new().fallback(answer).with_state(services)"),
-    ("gateway/src/door.rs", "bounded(rooms.master.clone().fallback(nothing)).oneshot(request).await.into_response()"),
+    (
+        "gateway/src/door.rs",
+        "bounded(rooms.master.clone().fallback(nothing)).oneshot(request).await.into_response()",
+    ),
     (
         "master/src/shell/link.rs",
         r#"axum::Router::new().route_service("/clusterctl.link.v1.Link/{*call}", server)"#,

@@ -46,7 +46,9 @@ impl Adopting {
         let closed = close(&from).await;
         let stamp = copied?;
         closed?;
-        tokio::fs::rename(&file, self.dir.join(COPIED)).await.map_err(failed("rename the file that was copied"))?;
+        tokio::fs::rename(&file, self.dir.join(COPIED))
+            .await
+            .map_err(failed("rename the file that was copied"))?;
         tracing::info!(epoch = %stamp.epoch, kept = COPIED, "all of it is copied");
         Ok(())
     }

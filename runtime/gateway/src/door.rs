@@ -191,12 +191,13 @@ impl Door {
         let waits = !asked.is_own() && !asked.asks_who_leads() && asked.room != Room::Link;
         loop {
             let (by, until) = match &*seats.borrow_and_update() {
-                Seat::Leads(rooms) => match rooms.lease.as_ref().and_then(|lease| lease.lapsed(Instant::now()))
-                {
-                    None => return By::Reign(rooms.clone()),
-                    // It is about to know it.
-                    Some(since) => return By::Past(rooms.clone(), since),
-                },
+                Seat::Leads(rooms) => {
+                    match rooms.lease.as_ref().and_then(|lease| lease.lapsed(Instant::now())) {
+                        None => return By::Reign(rooms.clone()),
+                        // It is about to know it.
+                        Some(since) => return By::Past(rooms.clone(), since),
+                    }
+                }
                 Seat::Follows(leader) if !asked.passed_on => return By::Leader(leader.clone()),
                 // Two masters that each take the other for the leader would pass it on for ever.
                 Seat::Follows(leader) => {
@@ -296,8 +297,7 @@ impl Door {
             return no_link(HeaderValue::from_str(&url).ok(), "this master does not lead");
         }
         let place = follow::Place { scheme: self.proxy.scheme, address: &leader.name };
-        let way =
-            follow::way(asked.target.path(), asked.target.query(), (asked.room, asked.path()), place);
+        let way = follow::way(asked.target.path(), asked.target.query(), (asked.room, asked.path()), place);
         match way {
             Way::Own if asked.reads => {
                 if let Err(refused) = self.known_to(leader, &asked).await {
@@ -310,7 +310,9 @@ impl Door {
                 Err(_not_text) => no_leader("the leader's address is no address"),
             },
             // The leader would end the connection in the middle of it, and its answer be lost.
-            Way::Pass if asked.room == Room::Services && body.size_hint().lower() > self.own.max_body as u64 => {
+            Way::Pass
+                if asked.room == Room::Services && body.size_hint().lower() > self.own.max_body as u64 =>
+            {
                 let most = self.own.max_body;
                 let why = format!("The body is longer than {most} bytes.");
                 message(StatusCode::PAYLOAD_TOO_LARGE, &why)

@@ -124,7 +124,8 @@ impl Proxy {
             return message(StatusCode::NOT_IMPLEMENTED, &why);
         }
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            let why = format!("{AT_ONCE} requests are passed on already, which is the most; ask the leader, {to}");
+            let why =
+                format!("{AT_ONCE} requests are passed on already, which is the most; ask the leader, {to}");
             return again(message(StatusCode::SERVICE_UNAVAILABLE, &why));
         };
         let Some(url) = url(&to, target) else {
@@ -271,9 +272,10 @@ fn refuse(method: &Method, leader: &str, fault: &Fault) -> Response<Body> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let unsure = if reads { "" } else { "; whether it was done is not known: look before you try again" };
     let (status, why) = match fault {
-        Fault::NotReached(why) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the leader, {leader}, is not reached: {why}; try again"))
-        }
+        Fault::NotReached(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the leader, {leader}, is not reached: {why}; try again"),
+        ),
         Fault::Deposed if reads => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{leader} leads no more; try again"))
         }

@@ -175,7 +175,9 @@ mod tests {
         let mut seat = Seat::Leads(7);
         assert!(!seat.observe(&led("m2", 9), "m1"), "its reign is ended first");
         seat.step_down(Past { rooms: 7, since }, "the lease is over");
-        assert!(matches!(&seat, Seat::Open { past: Some(past), why } if past.rooms == 7 && why == "the lease is over"));
+        assert!(
+            matches!(&seat, Seat::Open { past: Some(past), why } if past.rooms == 7 && why == "the lease is over")
+        );
         for view in [LeaderView::Unknown, LeaderView::Vacant, led("m1", 3)] {
             seat.observe(&view, "m1");
             assert!(matches!(&seat, Seat::Open { past: Some(_), .. }), "{view:?}");

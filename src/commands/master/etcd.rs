@@ -46,16 +46,19 @@ struct EtcdFiles {
 impl EtcdPlace {
     /// The same, when it can be used.
     pub(super) fn checked(&self, file: &Path) -> Result<Self, CliError> {
-        let wrong = |key: &str, what: &str| {
-            CliError::usage(format!("{}: `store.etcd.{key}` {what}", file.display()))
-        };
+        let wrong =
+            |key: &str, what: &str| CliError::usage(format!("{}: `store.etcd.{key}` {what}", file.display()));
         if self.endpoints.is_empty() {
-            return Err(wrong("endpoints", "is empty").hint("write each member, like https://192.0.2.11:2379"));
+            return Err(
+                wrong("endpoints", "is empty").hint("write each member, like https://192.0.2.11:2379")
+            );
         }
         for endpoint in &self.endpoints {
             let host = endpoint.strip_prefix("https://").and_then(|rest| rest.rsplit_once(':'));
             let good = host.is_some_and(|(host, port)| {
-                !host.is_empty() && !host.contains(['/', '@']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+                !host.is_empty()
+                    && !host.contains(['/', '@'])
+                    && port.parse::<u16>().is_ok_and(|port| port > 0)
             });
             if !good {
                 return Err(wrong("endpoints", &format!("has {endpoint:?}, which is no member's address"))
@@ -163,7 +166,13 @@ mod tests {
             refused(&changed, dir.path())
         };
         insta::assert_snapshot!(with(&|place| place.endpoints.clear()), @"/m.yaml: `store.etcd.endpoints` is empty");
-        for bad in ["192.0.2.11:2379", "http://192.0.2.11:2379", "https://192.0.2.11", "https://m:0", "https://m:1/x"] {
+        for bad in [
+            "192.0.2.11:2379",
+            "http://192.0.2.11:2379",
+            "https://192.0.2.11",
+            "https://m:0",
+            "https://m:1/x",
+        ] {
             let text = with(&|place| place.endpoints.push(bad.to_owned()));
             assert!(text.contains(bad) && text.contains("store.etcd.endpoints"), "{text}");
         }

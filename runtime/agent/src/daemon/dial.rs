@@ -327,10 +327,13 @@ mod tests {
     fn masters_that_name_each_other_for_ever_are_dialled_as_seldom_as_ones_that_are_gone() {
         let mut round = Round::new(2);
         let nexts: Vec<Next> = (0..100).map(|_| round.after(End::Named)).collect();
-        let waits: Vec<u32> = nexts.iter().filter_map(|next| match next {
-            Next::Named => None,
-            Next::Listed(_, attempt) => Some(*attempt),
-        }).collect();
+        let waits: Vec<u32> = nexts
+            .iter()
+            .filter_map(|next| match next {
+                Next::Named => None,
+                Next::Listed(_, attempt) => Some(*attempt),
+            })
+            .collect();
         assert_eq!(waits, (1..=50).collect::<Vec<_>>());
         assert_eq!(wait_before(50, 5000), WAIT.1);
     }

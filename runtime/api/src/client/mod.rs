@@ -261,10 +261,9 @@ impl Client {
                     return Stop::NotTaken(master.to_string(), innermost(&error));
                 }
                 Stop::Fault(match error.is_timeout() {
-                    true => ClientError::Timeout {
-                        request: request.clone(),
-                        after: self.timeout.min(SILENCE),
-                    },
+                    true => {
+                        ClientError::Timeout { request: request.clone(), after: self.timeout.min(SILENCE) }
+                    }
                     false => ClientError::Broken { request: request.clone(), reason: reasons(&error) },
                 })
             })?;
