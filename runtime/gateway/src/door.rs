@@ -86,6 +86,8 @@ struct Own {
     version: String,
     tls: Option<Tls>,
     since: Instant,
+    /// The longest body that services take.
+    max_body: usize,
 }
 
 /// A request, with what was found out about it.
@@ -145,6 +147,7 @@ impl Door {
             version: options.master.version.clone(),
             tls: options.tls.clone(),
             since: Instant::now(),
+            max_body: options.services.max_body_bytes,
         };
         let login = options.tls.as_ref().map(|_| options.clock.clone());
         Self { seats, artifacts, proxy, login, own: Arc::new(own) }
@@ -306,6 +309,14 @@ impl Door {
                 Ok(to) => (status, [(LOCATION, to)]).into_response(),
                 Err(_not_text) => no_leader("the leader's address is no address"),
             },
+            // The leader would end the connection in the middle of it, and its answer be lost.
+            Way::Pass
+                if asked.room == Room::Services && body.size_hint().lower() > self.own.max_body as u64 =>
+            {
+                let most = self.own.max_body;
+                let why = format!("The body is longer than {most} bytes.");
+                message(StatusCode::PAYLOAD_TOO_LARGE, &why)
+            }
             Way::Own | Way::Pass => {
                 let target = asked.target.path_and_query().map_or("/", |target| target.as_str());
                 self.proxy.pass(leader, target, Request::from_parts(asked.head, body)).await
