@@ -22,8 +22,6 @@ pub(crate) struct Truth {
     ends: BTreeMap<String, TaskState>,
     /// Those of which the services were told that they are over.
     over: BTreeSet<String>,
-    /// The epoch of what each agent heard last.
-    pub(crate) told_by: BTreeMap<usize, u64>,
 }
 
 /// The part of a task's id that names the instance.
@@ -79,7 +77,8 @@ impl World {
             }
         }
         if let Some((agent, _)) = self.truth.live.get(&task) {
-            return self.fail(format!("P3, what is told to be over is: {task} {state}, and runs on a{agent}"));
+            return self
+                .fail(format!("P3, what is told to be over is: {task} {state}, and runs on a{agent}"));
         }
         self.truth.over.insert(task);
     }
@@ -110,7 +109,8 @@ impl World {
                     .for_each(|offer| taken.add(&offer.resources));
                 if !agent.info().total.contains(&taken) {
                     let id = &agent.info().id;
-                    wrong = Some(format!("P6, offers fit: {id} has {} and {taken} is taken", agent.info().total));
+                    wrong =
+                        Some(format!("P6, offers fit: {id} has {} and {taken} is taken", agent.info().total));
                 }
             }
         }
@@ -178,7 +178,11 @@ impl World {
             let instances = seen.app.as_ref().map_or(0, |app| app.instances as usize);
             wanted += instances;
             if seen.tasks.len() != instances {
-                return Err(format!("{app} has {} tasks of {instances}: {:?}", seen.tasks.len(), seen.queued));
+                return Err(format!(
+                    "{app} has {} tasks of {instances}: {:?}",
+                    seen.tasks.len(),
+                    seen.queued
+                ));
             }
             for task in &seen.tasks {
                 if task.state != "TASK_RUNNING" || !self.truth.live.contains_key(&task.id.to_string()) {

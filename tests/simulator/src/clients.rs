@@ -86,11 +86,9 @@ fn request(number: u64, wish: &Wish) -> Option<Request> {
         Wish::Put(app, instances) => update(app, &definition(number, *instances), true),
         Wish::Scale(app, instances) => update(app, &json!({"instances": instances}), false),
         Wish::Restart(app) => Some(Request::Restart(id(app)?)),
-        Wish::Kill(app) => Some(Request::Kill {
-            app: Some(id(app)?),
-            which: Which::All { host: None },
-            scale: false,
-        }),
+        Wish::Kill(app) => {
+            Some(Request::Kill { app: Some(id(app)?), which: Which::All { host: None }, scale: false })
+        }
         Wish::Delete(app) => Some(Request::Delete(id(app)?)),
         Wish::PutGroup(instances) => {
             let app = |name: &str| {
@@ -147,7 +145,8 @@ impl Clients {
         let Some((number, instances)) = seen else {
             // Nothing was there at first, and after every deletion.
             let deletions = self.asked.iter().filter(|(number, asked)| {
-                asked.fate != Fate::Refused && matches!(asked.wish.made(**number, app), Made::Definition(None, _))
+                asked.fate != Fate::Refused
+                    && matches!(asked.wish.made(**number, app), Made::Definition(None, _))
             });
             let ends: Vec<Option<u64>> =
                 std::iter::once(Some(0)).chain(deletions.map(|(_, asked)| end(asked))).collect();
@@ -164,7 +163,9 @@ impl Clients {
             return Err(format!("{id} is of change {number}, which was refused"));
         }
         if let Some(later) = self.superseded(end(asked), &defines) {
-            return Err(format!("{id} is of change {number}, but change {later} was acknowledged after that"));
+            return Err(format!(
+                "{id} is of change {number}, but change {later} was acknowledged after that"
+            ));
         }
         let counts = |number: u64, asked: &Asked| !matches!(asked.wish.made(number, app), Made::Nothing);
         let may_be = self.asked.iter().any(|(number, asked)| {
@@ -172,11 +173,13 @@ impl Clients {
                 Made::Definition(Some(_), made) | Made::Instances(made) => made,
                 _ => return false,
             };
-            made == instances
-                && asked.fate != Fate::Refused
-                && self.superseded(end(asked), &counts).is_none()
+            made == instances && asked.fate != Fate::Refused && self.superseded(end(asked), &counts).is_none()
         });
-        if may_be { Ok(()) } else { Err(format!("{id} has {instances} instances, which nobody asked for last")) }
+        if may_be {
+            Ok(())
+        } else {
+            Err(format!("{id} has {instances} instances, which nobody asked for last"))
+        }
     }
 }
 
@@ -208,7 +211,8 @@ impl World {
             16..=18 => Wish::PutGroup(instances),
             _ => Wish::DeleteGroup,
         };
-        let leads: Vec<usize> = (0..self.masters.len()).filter(|m| self.masters[*m].reign.is_some()).collect();
+        let leads: Vec<usize> =
+            (0..self.masters.len()).filter(|m| self.masters[*m].reign.is_some()).collect();
         if leads.is_empty() {
             return;
         }
@@ -270,10 +274,15 @@ impl World {
             }
         }
         // A group's apps are of the same change, or one was changed alone since.
-        let grouped: BTreeSet<Option<u64>> =
-            all.iter().enumerate().filter(|(app, _)| APPS[*app].starts_with("/g/")).map(|(_, s)| s.map(|s| s.0)).collect();
+        let grouped: BTreeSet<Option<u64>> = all
+            .iter()
+            .enumerate()
+            .filter(|(app, _)| APPS[*app].starts_with("/g/"))
+            .map(|(_, s)| s.map(|s| s.0))
+            .collect();
         let wishes = grouped.iter().flatten().filter_map(|number| self.clients.asked.get(number));
-        let together = wishes.clone().count() > 0 && wishes.clone().all(|a| matches!(a.wish, Wish::PutGroup(_)));
+        let together =
+            wishes.clone().count() > 0 && wishes.clone().all(|a| matches!(a.wish, Wish::PutGroup(_)));
         if together && grouped.len() > 1 && grouped.iter().all(Option::is_some) {
             self.fail(format!("P1, a change is made wholly: the group is of changes {grouped:?}"));
         }

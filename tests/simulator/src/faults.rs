@@ -18,7 +18,8 @@ impl World {
 
     /// A master; mostly one that leads.
     fn any_master(&mut self) -> usize {
-        let leads: Vec<usize> = (0..self.masters.len()).filter(|m| self.masters[*m].reign.is_some()).collect();
+        let leads: Vec<usize> =
+            (0..self.masters.len()).filter(|m| self.masters[*m].reign.is_some()).collect();
         if leads.is_empty() || self.random.per_cent(20) {
             return self.random.below(self.masters.len());
         }
@@ -40,7 +41,11 @@ impl World {
             return;
         }
         // Now and then several at once.
-        let pause = if self.random.per_cent(25) { self.random.within(0, 200) } else { self.random.within(800, 12_000) };
+        let pause = if self.random.per_cent(25) {
+            self.random.within(0, 200)
+        } else {
+            self.random.within(800, 12_000)
+        };
         self.after(pause, Event::Fault);
         let (agents, masters) = (self.hosts.len(), self.masters.len());
         let agent = self.random.below(agents);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::Moment;
 use api::link::wire;
 use api::marathon::Timestamp;
-use api::mesos::{Event as Said, FrameworkInfo};
+use api::mesos::{Call, Event as Said, FrameworkInfo, TaskInfo};
 use master::core::{Config, Effect, FromAgent, Input, State, ToAgent, master_id, master_id_key};
 use master::words;
 use scheduler::Role;
@@ -430,7 +430,8 @@ impl World {
     fn begin(&mut self, master: usize, epoch: u64, snapshot: &Snapshot, id: String) {
         let config = config(self.proved_names);
         let state = State::load(id, snapshot, config, Duration::ZERO);
-        let services = service::State::load(snapshot, services_config(), Random::new(self.random.next()).wide());
+        let services =
+            service::State::load(snapshot, services_config(), Random::new(self.random.next()).wide());
         let (state, services) = match (state, services) {
             (Ok(state), Ok(services)) => (state, services),
             (Err(error), _) => return self.fail(format!("what is stored can be read: {error}")),
@@ -554,7 +555,9 @@ impl World {
                 let (before, after) = match &message {
                     ToAgent::Launch { .. } => (Some(Point::BeforeLaunch), Some(Point::Launched)),
                     ToAgent::Kill { .. } => (None, Some(Point::Killed)),
-                    ToAgent::Acknowledge { .. } => (Some(Point::BeforeAcknowledge), Some(Point::Acknowledged)),
+                    ToAgent::Acknowledge { .. } => {
+                        (Some(Point::BeforeAcknowledge), Some(Point::Acknowledged))
+                    }
                     ToAgent::Registered { .. } => (None, Some(Point::Registered)),
                     _ => (None, None),
                 };
@@ -735,7 +738,9 @@ impl World {
     fn send_commits(&mut self, master: usize, epoch: u64) {
         let pipelined = self.pipelined;
         loop {
-            let Some(deciding) = self.reigns(master).and_then(|reign| reign.deciding.as_mut()) else { return };
+            let Some(deciding) = self.reigns(master).and_then(|reign| reign.deciding.as_mut()) else {
+                return;
+            };
             if !deciding.sent.is_empty() && !pipelined {
                 return;
             }
@@ -812,6 +817,9 @@ impl World {
     fn say_one(&mut self, master: usize, effect: service::Effect) {
         match effect {
             service::Effect::Call(call) => {
+                if let Call::Accept { tasks, .. } = &call {
+                    self.check_recorded(tasks);
+                }
                 let Some(reign) = self.reigns(master) else { return };
                 let Some(channel) = reign.channel else { return };
                 reign.inbox.push_back(Input::Call { channel, call });
@@ -827,6 +835,17 @@ impl World {
                 self.comes_to(master, Point::Replied);
             }
             service::Effect::Publish(_) | service::Effect::Commit { .. } => {}
+        }
+    }
+
+    /// P1, P2: an instance is on record before its launch is asked for, so that the next leader knows of it.
+    fn check_recorded(&mut self, tasks: &[TaskInfo]) {
+        let unknown = tasks.iter().map(|task| task.id.to_string()).find(|task| {
+            let id: Option<api::marathon::TaskId> = task.parse().ok();
+            !id.is_some_and(|id| self.store.has_recorded(&id.instance().to_string()))
+        });
+        if let Some(task) = unknown {
+            self.fail(format!("P2, what is launched is on record: {task} is not"));
         }
     }
 
@@ -899,7 +918,8 @@ impl World {
     fn acknowledge_unheard(&mut self, id: u64, epoch: u64, message: &FromAgent) {
         let FromAgent::Update { framework, status } = message else { return };
         let Some(uuid) = status.uuid else { return };
-        let acknowledge = ToAgent::Acknowledge { framework: framework.clone(), task: status.task.clone(), uuid };
+        let acknowledge =
+            ToAgent::Acknowledge { framework: framework.clone(), task: status.task.clone(), uuid };
         let message = words::to_wire(epoch, "M", acknowledge);
         self.say_down(id, Item::Message(Box::new(message)));
     }

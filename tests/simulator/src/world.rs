@@ -48,10 +48,27 @@ pub(crate) enum Part {
 /// What happens. Lives and epochs tell whether it still concerns anyone.
 #[derive(Debug)]
 pub(crate) enum Event {
-    ToStore { from: usize, life: u64, number: u64, question: Question },
-    FromStore { to: usize, life: u64, number: u64, answer: Answer },
-    StoreLate { to: usize, life: u64, number: u64 },
-    Observed { to: usize, epoch: u64 },
+    ToStore {
+        from: usize,
+        life: u64,
+        number: u64,
+        question: Question,
+    },
+    FromStore {
+        to: usize,
+        life: u64,
+        number: u64,
+        answer: Answer,
+    },
+    StoreLate {
+        to: usize,
+        life: u64,
+        number: u64,
+    },
+    Observed {
+        to: usize,
+        epoch: u64,
+    },
     LeaseEnds,
     Stand(usize, u64),
     Turn(usize, u64, u64, Part),
@@ -87,6 +104,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) switch: Option<Switch>,
     pub(crate) random: Random,
+    /// For what befalls agents at the steps of a launch: without it nothing else is drawn differently.
+    pub(crate) agent_random: Random,
     pub(crate) now: u64,
     step: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -129,6 +148,7 @@ impl World {
         let mut world = Self {
             seed,
             switch,
+            agent_random: Random::new(!seed),
             now: 0,
             step: 0,
             queue: BTreeMap::new(),

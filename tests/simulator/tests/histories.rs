@@ -25,7 +25,8 @@ fn hold(seeds: impl Iterator<Item = u64>) -> (u64, Figures) {
 /// Seeds that failed once: a number, and what it found.
 #[test]
 fn histories_that_failed_once_hold() {
-    let seeds = include_str!("../seeds").lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
+    let seeds =
+        include_str!("../seeds").lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
     hold(seeds.map(|line| line.split_whitespace().next().unwrap().parse().unwrap()));
 }
 
@@ -34,7 +35,12 @@ fn thousands_of_histories_hold() {
     let (from, seeds) = (number("SIMULATOR_FROM", 1), number("SIMULATOR_SEEDS", 2_000));
     let began = Instant::now();
     let (count, figures) = hold(from..from + seeds);
-    println!("{count} histories in {:?}: {:.1} hours, {} events", began.elapsed(), hours(&figures), figures.events);
+    println!(
+        "{count} histories in {:?}: {:.1} hours, {} events",
+        began.elapsed(),
+        hours(&figures),
+        figures.events
+    );
     println!("{} reigns, {} tasks, requests {:?}", figures.reigns, figures.tasks, figures.asked);
     println!("at rest after {} ms at most; faults {:#?}", figures.settled, figures.faults);
     println!("places (passed, struck) {:#?}", figures.points);
@@ -86,7 +92,7 @@ fn a_cluster_whose_store_compares_nothing_is_found_out() {
 
 #[test]
 fn a_cluster_that_launches_before_it_commits_is_found_out() {
-    found_out(Switch::LaunchBeforeCommit, &["P2", "P3"]);
+    found_out(Switch::LaunchBeforeCommit, &["P2"]);
 }
 
 #[test]
