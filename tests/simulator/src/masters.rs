@@ -374,7 +374,7 @@ impl World {
                 self.after(pause, Event::Stand(master, life));
             }
             Want::Kept(_) => {}
-            Want::Master(..) | Want::Services(_) => self.commit_failed(master, want),
+            Want::Master(..) | Want::Services(_) => self.commit_failed(master, &want),
         }
     }
 
@@ -423,7 +423,7 @@ impl World {
                 self.master_committed(master, epoch, ticket, subject);
             }
             (Want::Services(epoch), Answer::Commit(Commit::Made)) => self.services_committed(master, epoch),
-            (want, _) => self.commit_failed(master, want),
+            (want, _) => self.commit_failed(master, &want),
         }
     }
 
@@ -638,13 +638,15 @@ impl World {
     }
 
     /// A commit was not made, or nobody knows: whoever waits is told so, and the reign ends.
-    fn commit_failed(&mut self, master: usize, want: Want) {
+    fn commit_failed(&mut self, master: usize, want: &Want) {
         match want {
             Want::Master(_, ticket, _) => {
                 let (now, skew) = (self.now, self.masters[master].skew);
                 let Some(reign) = self.reigns(master) else { return };
                 let (epoch, at) = (reign.epoch, reign.master_now(now, skew));
-                for effect in master::core::step(&mut reign.master, Input::CommitFailed { ticket }, at) {
+                for effect in
+                    master::core::step(&mut reign.master, Input::CommitFailed { ticket: *ticket }, at)
+                {
                     if matches!(effect, Effect::SendAgent { .. } | Effect::CloseAgent { .. }) {
                         self.master_does(master, epoch, effect);
                     }
