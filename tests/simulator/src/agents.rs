@@ -74,8 +74,6 @@ pub(crate) struct Host {
     pub(crate) names: BTreeMap<Uuid, Checkpoint>,
     /// The next master to be dialled.
     next: usize,
-    /// The highest epoch whose orders were carried out here.
-    obeyed: u64,
 }
 
 impl Host {
@@ -91,7 +89,6 @@ impl Host {
             shims: BTreeMap::new(),
             names: BTreeMap::new(),
             next: usize::try_from(index).unwrap_or(0),
-            obeyed: 0,
         }
     }
 
@@ -376,39 +373,50 @@ impl World {
         if first {
             self.at(now, Event::Silence(agent, life, id));
         }
+        let (epoch, kept) = (message.epoch, self.hosts[agent].disk.epoch);
         if self.switch == Some(Switch::AgentTakesAnyEpoch)
             && let Some(process) = &self.hosts[agent].process
         {
-            self.truth.told_by.insert(agent, message.epoch);
-            message.epoch = message.epoch.max(process.state.epoch());
-        } else {
-            self.truth.told_by.insert(agent, message.epoch);
+            message.epoch = epoch.max(process.state.epoch());
         }
-        self.agent_input(agent, Input::Heard(number, message));
-    }
-
-    pub(crate) fn agent_input(&mut self, agent: usize, input: Input) {
-        let now = self.agent_now();
-        let Some(process) = &mut self.hosts[agent].process else { return };
-        let effects = step(&mut process.state, input, now);
-        let launches = effects.iter().any(|effect| matches!(effect, Effect::Checkpoint(_)));
-        process.backlog.extend(effects);
-        if launches {
-            self.obeys(agent);
+        let before = self.hosts[agent].process.as_ref().map_or(0, |process| process.backlog.len());
+        self.hears(agent, Input::Heard(number, message));
+        // P2: what an old leader says is not obeyed once a later one was heard.
+        let Some(process) = &self.hosts[agent].process else { return };
+        let obeyed =
+            process.backlog.iter().skip(before).find(|effect| !matches!(effect, Effect::CloseLink(..)));
+        if let Some(obeyed) = obeyed.filter(|_| epoch < kept) {
+            let what =
+                format!("P2, old epochs are not obeyed: a{agent}, epoch {epoch} after {kept}: {obeyed:?}");
+            self.fail(what);
         }
         self.agent_goes_on(agent);
     }
 
-    /// P2: what an old leader says is not obeyed once a later one was.
-    fn obeys(&mut self, agent: usize) {
-        let epoch = self.truth.told_by.get(&agent).copied().unwrap_or(0);
-        let obeyed = self.hosts[agent].obeyed;
-        if epoch < obeyed {
-            self.fail(format!(
-                "P2, old epochs are not obeyed: a{agent} launched for epoch {epoch} after {obeyed}"
-            ));
+    pub(crate) fn agent_input(&mut self, agent: usize, input: Input) {
+        self.hears(agent, input);
+        self.agent_goes_on(agent);
+    }
+
+    fn hears(&mut self, agent: usize, input: Input) {
+        let now = self.agent_now();
+        if let Some(process) = &mut self.hosts[agent].process {
+            process.backlog.extend(step(&mut process.state, input, now));
         }
-        self.hosts[agent].obeyed = obeyed.max(epoch);
+    }
+
+    /// In every fourth history agents are struck at the steps of a launch. True when this one was.
+    fn is_struck(&mut self, agent: usize, step: &'static str) -> bool {
+        let strikes = self.seed.is_multiple_of(4) && self.now + 1_000 < self.faults_end;
+        if !strikes || !self.agent_random.per_cent(2) {
+            return false;
+        }
+        *self.figures.faults.entry(step).or_default() += 1;
+        self.note(|| format!("FAULT {step}"));
+        self.kill_agent(agent);
+        let back = self.now + self.agent_random.within(5, 400);
+        self.at(back, Event::StartAgent(agent));
+        true
     }
 
     /// Gives the disk what it has room for, and sees to it that time passes.
@@ -485,9 +493,15 @@ impl World {
             Effect::Checkpoint(task) => {
                 let container = task.container;
                 self.hosts[agent].names.insert(container, *task);
+                if self.is_struck(agent, "agent killed behind a checkpoint") {
+                    return;
+                }
                 self.agent_input(agent, Input::Kept(container, Ok(())));
             }
             Effect::Prepare(container) => {
+                if self.is_struck(agent, "agent killed while it prepares") {
+                    return;
+                }
                 let takes = if self.random.per_cent(5) { 3_000 } else { self.random.within(1, 60) };
                 let ready = if self.random.per_cent(1) { Err("no such file".to_owned()) } else { Ok(()) };
                 self.after(takes, Event::Agent(agent, life, Input::Prepared(container, ready)));
@@ -551,7 +565,10 @@ impl World {
             return self.after(2, Event::Agent(agent, life, Input::NotStarted(container, why)));
         }
         host.shims.insert(container, Shim::Coming);
-        let takes = if self.random.per_cent(5) { 2_000 } else { self.random.within(2, 60) };
+        let mut takes = if self.random.per_cent(5) { 2_000 } else { self.random.within(2, 60) };
+        if self.is_struck(agent, "agent killed while a shim starts") {
+            takes = self.agent_random.within(1, 900);
+        }
         self.after(takes, Event::ShimStarts(agent, boot, container));
     }
 

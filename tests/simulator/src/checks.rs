@@ -22,8 +22,6 @@ pub(crate) struct Truth {
     ends: BTreeMap<String, TaskState>,
     /// Those of which the services were told that they are over.
     over: BTreeSet<String>,
-    /// The epoch of what each agent heard last.
-    pub(crate) told_by: BTreeMap<usize, u64>,
 }
 
 /// The part of a task's id that names the instance.

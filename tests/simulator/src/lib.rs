@@ -42,7 +42,7 @@ pub enum Switch {
     AnswerBeforeCommit,
     /// A shim starts its task although its agent has said that it never will.
     ShimStartsAnyway,
-    /// Updates are forgotten by an agent once they are sent, acknowledged or not.
+    /// News of tasks is acknowledged to agents as it comes, before anybody has dealt with it.
     MasterAcknowledgesUnheard,
 }
 

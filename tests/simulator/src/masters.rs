@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::Moment;
 use api::link::wire;
 use api::marathon::Timestamp;
-use api::mesos::{Event as Said, FrameworkInfo};
+use api::mesos::{Call, Event as Said, FrameworkInfo, TaskInfo};
 use master::core::{Config, Effect, FromAgent, Input, State, ToAgent, master_id, master_id_key};
 use master::words;
 use scheduler::Role;
@@ -374,7 +374,7 @@ impl World {
                 self.after(pause, Event::Stand(master, life));
             }
             Want::Kept(_) => {}
-            Want::Master(..) | Want::Services(_) => self.commit_failed(master, want),
+            Want::Master(..) | Want::Services(_) => self.commit_failed(master, &want),
         }
     }
 
@@ -423,7 +423,7 @@ impl World {
                 self.master_committed(master, epoch, ticket, subject);
             }
             (Want::Services(epoch), Answer::Commit(Commit::Made)) => self.services_committed(master, epoch),
-            (want, _) => self.commit_failed(master, want),
+            (want, _) => self.commit_failed(master, &want),
         }
     }
 
@@ -638,13 +638,15 @@ impl World {
     }
 
     /// A commit was not made, or nobody knows: whoever waits is told so, and the reign ends.
-    fn commit_failed(&mut self, master: usize, want: Want) {
+    fn commit_failed(&mut self, master: usize, want: &Want) {
         match want {
             Want::Master(_, ticket, _) => {
                 let (now, skew) = (self.now, self.masters[master].skew);
                 let Some(reign) = self.reigns(master) else { return };
                 let (epoch, at) = (reign.epoch, reign.master_now(now, skew));
-                for effect in master::core::step(&mut reign.master, Input::CommitFailed { ticket }, at) {
+                for effect in
+                    master::core::step(&mut reign.master, Input::CommitFailed { ticket: *ticket }, at)
+                {
                     if matches!(effect, Effect::SendAgent { .. } | Effect::CloseAgent { .. }) {
                         self.master_does(master, epoch, effect);
                     }
@@ -817,6 +819,9 @@ impl World {
     fn say_one(&mut self, master: usize, effect: service::Effect) {
         match effect {
             service::Effect::Call(call) => {
+                if let Call::Accept { tasks, .. } = &call {
+                    self.check_recorded(tasks);
+                }
                 let Some(reign) = self.reigns(master) else { return };
                 let Some(channel) = reign.channel else { return };
                 reign.inbox.push_back(Input::Call { channel, call });
@@ -832,6 +837,17 @@ impl World {
                 self.comes_to(master, Point::Replied);
             }
             service::Effect::Publish(_) | service::Effect::Commit { .. } => {}
+        }
+    }
+
+    /// P1, P2: an instance is on record before its launch is asked for, so that the next leader knows of it.
+    fn check_recorded(&mut self, tasks: &[TaskInfo]) {
+        let unknown = tasks.iter().map(|task| task.id.to_string()).find(|task| {
+            let id: Option<api::marathon::TaskId> = task.parse().ok();
+            !id.is_some_and(|id| self.store.has_recorded(&id.instance().to_string()))
+        });
+        if let Some(task) = unknown {
+            self.fail(format!("P2, what is launched is on record: {task} is not"));
         }
     }
 

@@ -1,6 +1,6 @@
 //! The store as the masters may count on it: one history, guarded writes, a lease that runs out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use store::{Batch, Entry, Epoch, Key, Prefix, Revision, Snapshot, Stamp};
 
@@ -24,6 +24,8 @@ pub(crate) struct Model {
     pub(crate) waiting: VecDeque<(usize, u64, u64)>,
     /// The epoch of the newest write.
     last_write: u64,
+    /// Every record of an instance that was ever written, by its key's last part.
+    recorded: BTreeSet<String>,
 }
 
 /// What became of a commit.
@@ -53,7 +55,16 @@ impl Model {
             return Err(format!("epoch {epoch} wrote after epoch {} did", self.last_write));
         }
         self.last_write = epoch;
+        let instances = self.entries.keys().filter(|key| key.as_str().starts_with("services/instances/"));
+        let new: Vec<String> =
+            instances.filter_map(Key::name).filter(|name| !self.recorded.contains(name)).collect();
+        self.recorded.extend(new);
         Ok(Commit::Made)
+    }
+
+    /// Whether an instance is, or was, on record.
+    pub(crate) fn has_recorded(&self, instance: &str) -> bool {
+        self.recorded.contains(instance)
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {

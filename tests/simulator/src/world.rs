@@ -104,6 +104,8 @@ pub(crate) struct World {
     pub(crate) seed: u64,
     pub(crate) switch: Option<Switch>,
     pub(crate) random: Random,
+    /// For what befalls agents at the steps of a launch: without it nothing else is drawn differently.
+    pub(crate) agent_random: Random,
     pub(crate) now: u64,
     step: u64,
     queue: BTreeMap<(u64, u64), Event>,
@@ -146,6 +148,7 @@ impl World {
         let mut world = Self {
             seed,
             switch,
+            agent_random: Random::new(!seed),
             now: 0,
             step: 0,
             queue: BTreeMap::new(),
