@@ -115,8 +115,8 @@ impl EtcdStore {
     /// # Errors
     /// `Endpoint` when an address, a certificate or the prefix cannot be used.
     pub async fn connect(mut options: EtcdOptions) -> Result<Self, StoreError> {
-        options.lease =
-            Duration::from_secs(options.lease.max(SHORTEST_LEASE).as_millis().div_ceil(1000) as u64);
+        let seconds = options.lease.max(SHORTEST_LEASE).as_millis().div_ceil(1000);
+        options.lease = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
         let layout = Layout::new(&options.prefix)?;
         let members = Members::new(&options).await?;
         let shared = Arc::new(Shared::new(members, layout, options));
