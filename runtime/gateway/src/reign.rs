@@ -62,11 +62,19 @@ impl Lease {
 
     /// Until another one may lead: at once after this process stood still for too long.
     async fn lapses(&self) {
+        let mut views = self.store.observe_leader();
+        let mut observed = true;
         loop {
-            match self.store.valid_until(&self.leadership) {
-                None => std::future::pending().await,
-                Some(until) if until <= Instant::now() => return,
-                Some(until) => tokio::time::sleep_until(until.into()).await,
+            let Some(until) = self.store.valid_until(&self.leadership) else {
+                return std::future::pending().await;
+            };
+            if until <= Instant::now() {
+                return;
+            }
+            // A lease that is known to be lost ends before its time.
+            tokio::select! {
+                () = tokio::time::sleep_until(until.into()) => {}
+                changed = views.changed(), if observed => observed = changed.is_ok(),
             }
         }
     }

@@ -1,5 +1,5 @@
 //! Three masters on one store, over real TLS: who leads, what the others do with requests, and what is left when a leader goes.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
