@@ -118,7 +118,12 @@ async fn a_copy_that_dies_at_any_commit_is_finished_by_the_next() {
     for after in [false, true] {
         for left in 0.. {
             let cluster = MemoryCluster::new();
-            let to = Dying { store: cluster.candidate(), left: left.into(), after, reached: Notify::new() };
+            let to = Dying {
+                store: cluster.candidate(),
+                left: AtomicU64::new(left),
+                after,
+                reached: Notify::new(),
+            };
             let ended = tokio::select! {
                 copied = store::copy(&from, &to, "copy") => Some(copied.unwrap()),
                 () = to.reached.notified() => None,
