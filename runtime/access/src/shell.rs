@@ -318,5 +318,5 @@ impl Writer {
 
 /// Whether nothing can be written with this leadership and this store any more.
 fn is_over(error: &StoreError) -> bool {
-    error.must_reopen() || matches!(error, StoreError::NotLeading { .. })
+    error.must_reopen() || matches!(error, StoreError::NotLeading { .. } | StoreError::Undecided { .. })
 }

@@ -34,7 +34,7 @@ fn leaf(name: &str) -> Leaf {
 }
 
 const THREE: &str = "\
-cluster: {name: demo, timeouts: {lease: 1500ms}}
+cluster: {name: demo, timeouts: {lease: 2500ms}}
 hosts:
   - {name: m1, address: 192.0.2.11, roles: [coordinator, master]}
   - {name: m2, address: 192.0.2.12, private_address: 'fd00::12', roles: [coordinator, master]}

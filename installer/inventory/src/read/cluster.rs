@@ -45,6 +45,9 @@ pub(super) fn read(node: &Node, faults: &mut Faults<'_>) -> Option<Cluster> {
     Some(Cluster { name: name?.value, task_user, port, agent_port, timeouts })
 }
 
+/// The shortest lease that etcd grants with its default election timeout of one second.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+
 fn timeouts(node: &Node, faults: &mut Faults<'_>) -> Timeouts {
     let Some(fields) = Fields::of(node, &form::TIMEOUTS, faults) else { return TIMEOUTS };
     let mut length =
@@ -61,6 +64,13 @@ fn timeouts(node: &Node, faults: &mut Faults<'_>) -> Timeouts {
             fields.place_of(key),
             message,
             "write an `unreachable` that is longer than `lease`, like 75s and 3s",
+        );
+    }
+    if timeouts.lease < SHORTEST_LEASE {
+        faults.add(
+            fields.place_of("lease"),
+            "etcd keeps no lease shorter than 2s",
+            "write `lease: 2s` or more",
         );
     }
     timeouts

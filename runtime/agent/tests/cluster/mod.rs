@@ -1,4 +1,5 @@
 //! A master that says what a test wants, and agents that talk to it: in this process, or in one that can be killed.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
