@@ -134,15 +134,15 @@ pub(super) async fn run(masters: Vec<Endpoint>, dialler: Option<Dialler>, words:
             Ok(true) => End::Lost,
             Ok(false) => End::Failed,
             Err(Failure::Passing(why)) => {
-                tracing::debug!("master {}: {why}", master.uri());
+                tracing::debug!("master {}: {why}", at(&master));
                 End::Failed
             }
             Err(Failure::Unwanted(why)) => {
-                tracing::warn!("master {}: {why}; it is asked again", master.uri());
+                tracing::warn!("master {}: {why}; it is asked again", at(&master));
                 End::Failed
             }
             Err(Failure::Elsewhere(url)) => {
-                tracing::debug!("master {}: {url} leads", master.uri());
+                tracing::debug!("master {}: {url} leads", at(&master));
                 leader = named(&url, dialler.is_some());
                 if leader.is_some() { End::Named } else { End::Failed }
             }
@@ -175,12 +175,26 @@ pub(super) fn random() -> u64 {
 /// # Errors
 /// When it is none.
 pub(super) fn endpoint(master: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(master.to_owned())?
+    let named = Endpoint::from_shared(master.to_owned())?;
+    let origin = named.uri().clone();
+    // The handshake is our dialler's. Whether the transport has one of its own, and insists on it for https, depends on what else is
+    // built with it; so it is not told, and requests say where they go all the same.
+    let dialled = match master.strip_prefix("https://") {
+        Some(place) => Endpoint::from_shared(format!("http://{place}"))?,
+        None => named,
+    };
+    Ok(dialled
+        .origin(origin)
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true))
+}
+
+/// Where a master is, for people.
+fn at(master: &Endpoint) -> &str {
+    master.uri().authority().map_or("", |place| place.as_str())
 }
 
 /// One stream, from its opening to its end; whether this agent was admitted.
