@@ -145,8 +145,8 @@ async fn a_cluster_with_one_master_grows_to_three_and_its_services_live_on() {
     assert_eq!(running.len(), 2);
     let master = testbed.host("h1").unwrap();
     assert_eq!(
-        on(master, "ls /var/lib/clusterctl/master/store.redb").await,
-        "/var/lib/clusterctl/master/store.redb"
+        on(master, "ls /var/lib/clusterctl/master/store/store.redb").await,
+        "/var/lib/clusterctl/master/store/store.redb"
     );
 
     // The one with the state is not reached: nobody begins without it.
@@ -172,7 +172,7 @@ async fn a_cluster_with_one_master_grows_to_three_and_its_services_live_on() {
     assert_eq!(tasks(&operator), running, "tasks live on");
     let services = operator.ok(&["service", "list"]);
     assert!(services.contains("/web"), "{services}");
-    let left = on(master, "ls /var/lib/clusterctl/master | grep -x store.redb || true").await;
+    let left = on(master, "ls /var/lib/clusterctl/master/store | grep -x store.redb || true").await;
     assert_eq!(left, "", "the state is in etcd alone");
     let masters = on(testbed.host("h4").unwrap(), "grep -c ':5050' /etc/clusterctl/agent.yaml").await;
     assert_eq!(masters, "3");

@@ -29,7 +29,7 @@ pub fn kept() -> String {
 /// The state of a master that keeps it itself.
 #[must_use]
 pub fn embedded_store() -> String {
-    format!("{MASTER_STATE}/store.redb")
+    format!("{MASTER_STATE}/store/store.redb")
 }
 
 /// All coordinators, and where the others reach them, by name: another order in the inventory is the same cluster.
