@@ -71,6 +71,8 @@ impl<R> Seat<R> {
     /// When the store does not answer, whoever led may lead still: requests go there, and whoever leads no more says so.
     pub(crate) fn observe(&mut self, view: &LeaderView, own: &str) -> bool {
         match (view, &mut *self) {
+            // Its reign is ended first.
+            (_, Self::Leads(_)) => false,
             (LeaderView::Led(leader), seat) if leader.name != own => {
                 if matches!(seat, Self::Follows(known) if known == leader) {
                     return false;
@@ -85,7 +87,7 @@ impl<R> Seat<R> {
             }
             (LeaderView::Led(_) | LeaderView::Vacant, Self::Open { why, .. }) => set(why, NOBODY),
             (LeaderView::Unknown, Self::Open { why, .. }) => set(why, SILENT),
-            (LeaderView::Unknown, Self::Follows(_)) | (_, Self::Leads(_)) => false,
+            (LeaderView::Unknown, Self::Follows(_)) => false,
         }
     }
 

@@ -224,12 +224,17 @@ async fn a_follower_sends_some_to_the_leader_passes_others_on_and_speaks_for_its
     let direct = admin.put(format!("{}/clusterctl/v1/artifacts/sha256/{sum}", leader.url)).body("x");
     let (put, direct) = (put.send().await.unwrap(), direct.send().await.unwrap());
     assert_eq!((put.status(), put.text().await.unwrap()), (direct.status(), direct.text().await.unwrap()));
-    let upgrade = admin.get(format!("{}/v2/apps", follower.url)).header("upgrade", "h2c");
-    let upgrade = upgrade.version(reqwest::Version::HTTP_11).send().await;
-    if let Ok(upgrade) = upgrade {
-        assert_eq!(upgrade.status(), 501);
-        assert!(upgrade.text().await.unwrap().contains(&leader.url));
-    }
+    // HTTP/2 has no such thing.
+    let leaf = masters.ca.leaf(CLUSTER, PeerRole::Admin, "operator");
+    let key = SecretString::from(leaf.key);
+    let authority = tls::Authority { ca: &masters.ca.pem, own: Some((&leaf.certificate, &key)) };
+    let mut config = authority.dialler(SystemTime::now()).unwrap().config();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let old = Client::builder().no_proxy().http1_only().tls_backend_preconfigured(config).build().unwrap();
+    let upgrade = old.get(format!("{}/v2/apps", follower.url)).header("upgrade", "websocket");
+    let upgrade = upgrade.header("connection", "upgrade").send().await.unwrap();
+    assert_eq!(upgrade.status(), 501);
+    assert!(upgrade.text().await.unwrap().contains(&leader.url));
 
     // Its own.
     for path in ["/ping", "/health", "/master/health"] {
