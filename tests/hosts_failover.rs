@@ -166,7 +166,7 @@ impl Writer {
 #[ignore = "real hosts"]
 async fn nothing_acknowledged_is_lost_and_what_runs_goes_on_through_bad_days() {
     let testbed = Testbed::builder().hosts(6).start().await.unwrap();
-    let small = testbed.host("h3").unwrap().mount_disk("/var/lib/clusterctl", 480).await.unwrap();
+    let small = testbed.host("h3").unwrap().mount_disk("/var/lib/clusterctl", 1200).await.unwrap();
     let timeouts = format!("  timeouts: {{unreachable: {}s}}\nssh:\n", UNREACHABLE.as_secs());
     let operator = Operator::with(&testbed.inventory().replacen("ssh:\n", &timeouts, 1));
     let installed = operator.run(&["install", "inventory.yaml", "-y"]);
