@@ -69,9 +69,9 @@ impl Day<'_> {
 
     /// The instances of the service, as they answer themselves; nothing while one does not.
     fn instances(&self) -> Option<Instances> {
-        let ran = self.operator.run(&["task", "list", "-o", "json", "--request-timeout", "3s"]);
+        let ran = self.operator.run(&["service", "show", "web", "-o", "json", "--request-timeout", "3s"]);
         let answer: Value = serde_json::from_str(&ran.stdout).ok()?;
-        let tasks = answer["tasks"].as_array()?.iter().filter(|task| task["appId"] == "/web");
+        let tasks = answer["app"]["tasks"].as_array()?.iter();
         let one = |task: &Value| {
             let place = format!("{}:{}", task["host"].as_str()?, task["ports"][0].as_u64()?);
             let since = get(&place, "/id")?;

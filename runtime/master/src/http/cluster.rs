@@ -27,6 +27,8 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
     let sums = view.sums();
     // What is read after its end is what was known last.
     let leads = master.leads();
+    // One without a certificate has no name, and is the only one.
+    let name = options.certificate.as_ref().map_or(master.id(), |tls| tls.own().name());
     Json(json!({
         "name": options.cluster,
         "version": options.version,
@@ -34,7 +36,7 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
         "id": master.id(),
         "leader": leads.then_some(&options.address),
         "masters": [{
-            "id": master.id(), "address": options.address, "leader": leads,
+            "id": name, "address": options.address, "leader": leads,
             "certificate_days": options.certificate.as_ref().map(|tls| tls.days_left(SystemTime::now())),
         }],
         "coordinators": [],
