@@ -37,6 +37,9 @@ const MAX_BODY: usize = 64 << 20;
 /// The most that a connection may take, so that the next master gets its turn within one request's time.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// The same where there is a next one: a host that is off does not say so.
+const CONNECT_TO_ONE_OF_SEVERAL: Duration = Duration::from_secs(2);
+
 /// How many redirects are followed: a standby names the leader, which may just have changed.
 const REDIRECTS: usize = 3;
 
@@ -148,9 +151,13 @@ impl Client {
         if masters.is_empty() {
             return Err(ClientError::BadUrl { text: String::new(), reason: "no master is named".to_owned() });
         }
+        let connect = match u32::try_from(masters.len()).unwrap_or(u32::MAX) {
+            1 => CONNECT.min(timeout),
+            several => CONNECT_TO_ONE_OF_SEVERAL.min(timeout / several.saturating_add(1)),
+        };
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT.min(timeout))
+            .connect_timeout(connect)
             .read_timeout(SILENCE)
             .redirect(reqwest::redirect::Policy::none());
         if token.is_some() {
