@@ -114,7 +114,7 @@ async fn a_coordinator_is_put_right_alone(operator: &Operator, testbed: &Testbed
 
 fn other_coordinators_are_refused(operator: &Operator) {
     let inventory = operator.read("inventory.yaml");
-    let line = inventory.lines().filter(|line| line.contains("coordinator")).next_back().unwrap();
+    let line = inventory.lines().rfind(|line| line.contains("coordinator")).unwrap();
     operator.write("inventory.yaml", &inventory.replace(line, &line.replace("coordinator, ", "")));
     let even = operator.run(&["install", "inventory.yaml", "-y"]);
     assert!(even.status == 2 && even.stderr.contains("an even quorum"), "{even}");

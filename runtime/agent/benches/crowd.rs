@@ -3,7 +3,6 @@
 
 #[path = "../tests/cluster/mod.rs"]
 #[expect(
-    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

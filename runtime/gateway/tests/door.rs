@@ -48,8 +48,7 @@ impl Door {
         let address = listener.local_addr().unwrap();
         let disk = Arc::new(Disk::default());
         let mut options = Options::one_machine(dir, address, client.clone());
-        let mut embedded = store::Options::default();
-        embedded.hook = Some(disk.clone());
+        let embedded = store::Options { hook: Some(disk.clone()), ..store::Options::default() };
         options.store = Source::Embedded { dir: dir.join("store"), options: embedded };
         set(&mut options);
         let gateway = Gateway::start(listener, options).await?;

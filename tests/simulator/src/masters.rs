@@ -873,7 +873,7 @@ impl World {
                     stream.master_open = false;
                 }
                 if known.is_some() && known == reigns {
-                    self.to_master(master, Input::AgentDisconnected { connection: id });
+                    self.send_master(master, Input::AgentDisconnected { connection: id });
                 }
                 return;
             }
@@ -914,7 +914,7 @@ impl World {
                 return self.say_down(id, Item::Closed);
             }
         };
-        self.to_master(master, input);
+        self.send_master(master, input);
     }
 
     fn acknowledge_unheard(&mut self, id: u64, epoch: u64, message: &FromAgent) {
@@ -926,7 +926,7 @@ impl World {
         self.say_down(id, Item::Message(Box::new(message)));
     }
 
-    fn to_master(&mut self, master: usize, input: Input) {
+    fn send_master(&mut self, master: usize, input: Input) {
         if let Some(reign) = self.reigns(master) {
             reign.inbox.push_back(input);
             self.wake(master, Part::Master);
@@ -942,7 +942,7 @@ impl World {
         let process = &self.masters[master];
         let same = process.reign.as_ref().map(|reign| reign.epoch) == epoch;
         if process.up && process.life == life && epoch.is_some() && same {
-            self.to_master(master, Input::AgentDisconnected { connection: id });
+            self.send_master(master, Input::AgentDisconnected { connection: id });
         }
     }
 }

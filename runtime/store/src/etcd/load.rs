@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use etcd_client::{Error, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 
 use super::layout::{Last, Reigned};
 use super::members::Fault;
@@ -145,7 +145,7 @@ async fn next(shared: &Shared, from: &[u8], end: &[u8], limit: i64, revision: i6
             let (from, options, kv) = (from.to_vec(), options.clone(), client.kv_client());
             async move {
                 let mut kv = kv.max_decoding_message_size(super::members::ANSWER_BYTES);
-                Ok::<_, Error>(kv.get(from, Some(options)).await?)
+                kv.get(from, Some(options)).await
             }
         })
         .await?;
