@@ -65,6 +65,8 @@ fn following_a_group_names_each_line_in_a_colour_of_its_instance_and_survives_an
         away(),
         away(),
         away(),
+        away(),
+        away(),
         (read, ok(json!({"data": "", "offset": 4}))),
         (read, ok(json!({"data": "one\n", "offset": 0}))),
         (read, ok(json!({"data": "", "offset": 4}))),

@@ -232,7 +232,11 @@ impl Store for MemoryStore {
     }
 
     fn commit<'a>(&'a self, leadership: &'a Leadership, batch: Batch) -> Answer<'a, Stamp> {
-        Box::pin(async move { self.cluster.state().commit(self.id, leadership, batch) })
+        Box::pin(async move {
+            // As one that asks a disk or a network does: others get their turn.
+            tokio::task::yield_now().await;
+            self.cluster.state().commit(self.id, leadership, batch)
+        })
     }
 
     fn campaign<'a>(&'a self, candidate: &'a Candidate) -> Answer<'a, Leadership> {

@@ -27,8 +27,6 @@ pub(super) struct Link {
 #[derive(Clone, Debug)]
 struct Held {
     tasks: Vec<Report>,
-    was: AgentState,
-    changed: bool,
 }
 
 /// An agent whose admission is being recorded.
@@ -135,6 +133,7 @@ impl Turn<'_> {
             admitted,
             confirmed: false,
             proved: false,
+            unproved: None,
         };
         self.state.agents.insert_mut(id.clone(), agent.into());
         if let Some(connection) = connection {
@@ -160,8 +159,13 @@ impl Turn<'_> {
         agent.facts = facts;
         let admitted = agent.admitted;
         let waits = told.is_some();
-        let held = Held { tasks, was, changed };
-        let (held, proved) = if waits { (Some(held), None) } else { (None, Some(held)) };
+        // One that came again before it had answered is still what it was when it was last believed.
+        let (was, differs) = match agent.unproved.take() {
+            Some((was, differs)) => (was, differs || changed),
+            None => (was, changed),
+        };
+        agent.unproved = waits.then_some((was, differs));
+        let (held, proved) = if waits { (Some(Held { tasks }), None) } else { (None, Some(tasks)) };
         let link = Link { connection, heard: now.elapsed, pinged: now.elapsed, held };
         self.state.links.insert(id.clone(), link);
         self.state.connections.insert(connection, id.clone());
@@ -169,13 +173,11 @@ impl Turn<'_> {
             self.record_agent(id, admitted);
         }
         self.send_agent(id, ToAgent::Registered { agent: id.clone(), silence });
-        if let Some(proved) = proved {
-            self.take_over(id, proved.tasks, was, changed);
+        if let Some(tasks) = proved {
+            self.take_over(id, tasks, was, differs);
         } else {
             // Nothing is launched there before it has answered.
-            if was == AgentState::Active {
-                self.pool(scheduler::Event::AgentUnreachable(id.clone()));
-            }
+            self.take_no_offers(id);
             self.send_agent(id, ToAgent::Ping);
         }
     }
@@ -183,10 +185,17 @@ impl Turn<'_> {
     /// The agent has answered: what it registered with is what it has.
     fn prove(&mut self, id: &AgentId) {
         let Some(held) = self.state.links.get_mut(id).and_then(|link| link.held.take()) else { return };
-        if let Some(agent) = self.agent_mut(id) {
-            agent.proved = true;
+        let Some(agent) = self.agent_mut(id) else { return };
+        agent.proved = true;
+        let (was, changed) = agent.unproved.take().unwrap_or((AgentState::Active, false));
+        self.take_over(id, held.tasks, was, changed);
+    }
+
+    /// Nothing of this agent is offered for now. One that has not answered yet since this master leads is not in the pool at all.
+    fn take_no_offers(&mut self, id: &AgentId) {
+        if self.state.pool.agent(id).is_some() {
+            self.pool(scheduler::Event::AgentUnreachable(id.clone()));
         }
-        self.take_over(id, held.tasks, held.was, held.changed);
     }
 
     fn record_agent(&mut self, id: &AgentId, admitted: Timestamp) {
@@ -222,7 +231,7 @@ impl Turn<'_> {
             agent.state = AgentState::Disconnected;
             agent.since = now;
         }
-        self.pool(scheduler::Event::AgentUnreachable(id));
+        self.take_no_offers(&id);
     }
 
     /// An agent says something on its newest connection.
@@ -285,14 +294,15 @@ impl Turn<'_> {
         self.drop_link(id);
         let now = self.now.elapsed;
         let Some(agent) = self.agent_mut(id) else { return };
-        let was = std::mem::replace(&mut agent.state, AgentState::Unreachable);
+        agent.state = AgentState::Unreachable;
+        if let Some((was, _)) = &mut agent.unproved {
+            *was = AgentState::Unreachable;
+        }
         agent.since = now;
         let text = format!("agent {id} ({}, {}) does not answer", agent.facts.name, agent.facts.address);
         self.state.counters.unreachable += 1;
         self.note(text.clone());
-        if was != AgentState::Recovering {
-            self.pool(scheduler::Event::AgentUnreachable(id.clone()));
-        }
+        self.take_no_offers(id);
         for task in self.tasks_of(id) {
             self.task_unreachable(&task, id, &text);
         }

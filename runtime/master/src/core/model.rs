@@ -84,6 +84,8 @@ pub struct Agent {
     pub(crate) confirmed: bool,
     /// It has answered on the connection that it registered on last: it has what it listed, and nothing else.
     pub(crate) proved: bool,
+    /// Until then: what it was when it was last believed, and whether it says other things about itself since.
+    pub(crate) unproved: Option<(AgentState, bool)>,
 }
 
 /// How a framework stands with this master.

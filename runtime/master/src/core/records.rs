@@ -232,6 +232,7 @@ fn agent_from(key: &Key, value: &[u8], now: Duration) -> Result<Agent, RecordErr
         admitted: Timestamp::from_millis(record.admitted_ms),
         confirmed: true,
         proved: false,
+        unproved: None,
     })
 }
 
