@@ -325,7 +325,7 @@ pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
     let mut effects = Vec::new();
     let out = &mut effects;
     match input {
-        Input::LinkUp(number) => link::up(state, number, out),
+        Input::LinkUp(number) => link::up(state, number, now, out),
         Input::LinkDown(number) => link::down(state, number),
         Input::Heard(number, message) => link::heard(state, number, *message, now, out),
         Input::EpochKept(epoch, kept) => link::epoch_kept(state, epoch, kept, now, out),

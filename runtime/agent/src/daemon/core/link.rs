@@ -28,7 +28,7 @@ fn send(number: u64, body: agent_message::Body, out: &mut Vec<Effect>) {
     out.push(Effect::Send(number, Box::new(wire::AgentMessage { body: Some(body) })));
 }
 
-pub(super) fn up(state: &mut State, number: u64, out: &mut Vec<Effect>) {
+pub(super) fn up(state: &mut State, number: u64, now: Moment, out: &mut Vec<Effect>) {
     let agent = state.id.clone().unwrap_or_else(|| AgentId::from(""));
     let about = &state.about;
     let register = wire::Register {
@@ -42,7 +42,7 @@ pub(super) fn up(state: &mut State, number: u64, out: &mut Vec<Effect>) {
         region: about.region.clone(),
         zone: about.zone.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        tasks: state.tasks.values().map(|task| task.report(about, &agent)).collect(),
+        tasks: state.tasks.values().map(|task| task.report(about, &agent, now.wall)).collect(),
     };
     state.link = Some(Link { number, registered: false, closing: false, held: Vec::new() });
     send(number, agent_message::Body::Register(register), out);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api::Moment;
 use api::link::{health_to_wire, info_to_wire, status_to_wire, wire};
-use api::marathon::Uuid;
+use api::marathon::{Timestamp, Uuid};
 use api::mesos::{HealthReport, Source, TaskInfo, TaskState, TaskStatus};
 use scheduler::{AgentId, FrameworkId};
 
@@ -162,16 +162,26 @@ impl Task {
         Some(health_to_wire(self.framework.as_str(), &report))
     }
 
-    /// What a registration says of it.
-    pub(super) fn report(&self, about: &About, agent: &AgentId) -> wire::TaskReport {
+    /// What a registration says of it. One of which nothing was said yet, since this agent was killed behind its checkpoint, is about
+    /// to start.
+    pub(super) fn report(&self, about: &About, agent: &AgentId, now: Timestamp) -> wire::TaskReport {
+        let said = self.updates.last.as_ref().map(|update| status(&self.info.id, update, about, agent));
+        let status = said.unwrap_or_else(|| TaskStatus {
+            task: self.info.id.clone(),
+            state: TaskState::Staging,
+            message: None,
+            source: Source::Agent,
+            reason: None,
+            agent: Some(agent.clone()),
+            uuid: None,
+            healthy: None,
+            timestamp: now,
+            addresses: Vec::new(),
+        });
         wire::TaskReport {
             framework_id: self.framework.to_string(),
             info: Some(info_to_wire(&self.info.outline())),
-            status: self
-                .updates
-                .last
-                .as_ref()
-                .map(|u| status_to_wire(&status(&self.info.id, u, about, agent))),
+            status: Some(status_to_wire(&status)),
             health: self.health(agent),
             directory: self.directory.to_string_lossy().into_owned(),
         }
