@@ -61,6 +61,7 @@ async fn six_hosts_become_a_cluster_with_three_masters_and_are_as_they_were() {
     let check = operator.run(&["check", "inventory.yaml"]);
     assert_eq!(check.status, 0, "{check}");
     assert!(check.stdout.contains("3 of 3 coordinators answer"), "{check}");
+    each_coordinator_says_how_it_is(&operator);
     let again = operator.run(&["install", "inventory.yaml"]);
     assert_eq!(again.status, 0, "{again}");
     assert!(again.stdout.starts_with("Nothing to change: 6 hosts"), "{again}");
@@ -110,6 +111,15 @@ async fn a_coordinator_is_put_right_alone(operator: &Operator, testbed: &Testbed
     assert_ne!(since(two, ETCD).await, second);
     let check = operator.run(&["check", "inventory.yaml"]);
     assert_eq!(check.status, 0, "{check}");
+}
+
+fn each_coordinator_says_how_it_is(operator: &Operator) {
+    let status = operator.run(&["cluster", "status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    let mut states: Vec<_> =
+        status["coordinators"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
+    states.sort_unstable_by_key(|state| state.to_string());
+    assert_eq!(states, ["follower", "follower", "leader"], "{status}");
 }
 
 fn other_coordinators_are_refused(operator: &Operator) {

@@ -19,6 +19,7 @@
 //! ```
 
 mod batch;
+mod coordinator;
 mod copy;
 mod embedded;
 mod error;
@@ -38,6 +39,7 @@ pub mod memory;
 pub mod suite;
 
 pub use batch::{Batch, BatchError, Condition, MAX_BATCH_BYTES, MAX_OPS, MAX_VALUE_BYTES};
+pub use coordinator::{Coordinator, CoordinatorState};
 pub use copy::{copy, import_pending};
 #[cfg(feature = "failpoints")]
 pub use embedded::{DiskAct, DiskHook};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::{Batch, Candidate, LeaderView, Leadership, Prefix, Snapshot, Stamp, StoreError};
+use crate::{Batch, Candidate, Coordinator, LeaderView, Leadership, Prefix, Snapshot, Stamp, StoreError};
 
 /// What a store answers, later. Boxed, so that the masters hold an `Arc<dyn Store>`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -86,6 +86,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// To wait for the end of a leadership, wait until [`Store::observe_leader`] shows anything but its epoch.
     fn valid_until(&self, _leadership: &Leadership) -> Option<Instant> {
         None
+    }
+
+    /// The processes that keep the state where they are others than this one: looks at each now, all at once.
+    fn coordinators(&self) -> Pin<Box<dyn Future<Output = Vec<Coordinator>> + Send + '_>> {
+        Box::pin(std::future::ready(Vec::new()))
     }
 
     /// Gives the leadership up, so that the next one need not wait. Commits made before are not affected.

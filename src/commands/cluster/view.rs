@@ -104,9 +104,17 @@ fn coordinators(cluster: &Value) -> Option<Table> {
     let mut table = Table::new(&["COORDINATOR", "ADDRESS", "STATE"]);
     let coordinators = value::list(cluster, "coordinators");
     for coordinator in coordinators {
-        table.row(
-            ["id", "address", "state"].map(|key| Cell::or_none(Some(value::text(coordinator, key)))).to_vec(),
-        );
+        let [id, address, state] = ["id", "address", "state"].map(|key| value::text(coordinator, key));
+        table.row(vec![
+            Cell::or_none(Some(id)),
+            Cell::or_none(Some(address)),
+            match state {
+                "leader" => Cell::good(state),
+                "follower" => Cell::plain(state),
+                "unreachable" => Cell::bad("does not answer"),
+                _ => Cell::bad(state),
+            },
+        ]);
     }
     (!coordinators.is_empty()).then_some(table)
 }
@@ -189,7 +197,12 @@ mod tests {
     fn a_cluster_at_a_glance() {
         let cluster = json!({
             "name": "demo", "version": "0.1.0", "epoch": 3, "id": "c1", "leader": "127.0.0.1:5050",
-            "masters": [{"id": "m1", "address": "127.0.0.1:5050", "leader": true}], "coordinators": [],
+            "masters": [{"id": "m1", "address": "127.0.0.1:5050", "leader": true}],
+            "coordinators": [
+                {"id": "c1", "address": "127.0.0.1:2379", "state": "leader"},
+                {"id": "c2", "address": "127.0.0.2:2379", "state": "follower"},
+                {"id": null, "address": "127.0.0.3:2379", "state": "unreachable"},
+            ],
             "agents": [
                 {"id": "c1-S0", "name": "n1", "hostname": "127.0.0.2", "address": "127.0.0.2:5051", "state": "active", "tasks": 2},
                 {"id": "c1-S1", "name": "n2", "hostname": "127.0.0.3", "address": "127.0.0.3:5051", "state": "unreachable", "tasks": 0},
@@ -210,6 +223,11 @@ mod tests {
 
         MASTER  ADDRESS         ROLE
         m1      127.0.0.1:5050  leader
+
+        COORDINATOR  ADDRESS         STATE
+        c1           127.0.0.1:2379  leader
+        c2           127.0.0.2:2379  follower
+        -            127.0.0.3:2379  does not answer
 
         NODE  ADDRESS         STATE        TASKS
         n1    127.0.0.2:5051  active       2

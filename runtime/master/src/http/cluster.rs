@@ -5,12 +5,14 @@ use std::time::SystemTime;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use store::Coordinator;
 
 use super::Grouped;
 use crate::Master;
 use crate::view::Amounts;
 
 pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
+    let coordinators = master.coordinators().await;
     let view = master.view();
     let grouped = Grouped::new(&view);
     let options = master.options();
@@ -39,7 +41,7 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
             "id": name, "address": options.address, "leader": leads,
             "certificate_days": options.certificate.as_ref().map(|tls| tls.days_left(SystemTime::now())),
         }],
-        "coordinators": [],
+        "coordinators": coordinators.iter().map(coordinator).collect::<Vec<_>>(),
         "agents": agents.collect::<Vec<_>>(),
         "resources": {
             "total": amounts(&sums.total),
@@ -47,6 +49,11 @@ pub(super) async fn cluster(State(master): State<Master>) -> Json<Value> {
             "offered": amounts(&sums.offered),
         },
     }))
+}
+
+fn coordinator(coordinator: &Coordinator) -> Value {
+    let Coordinator { name, address, state } = coordinator;
+    json!({ "id": name, "address": address, "state": state.name() })
 }
 
 fn amounts(amounts: &Amounts) -> Value {

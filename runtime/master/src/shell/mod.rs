@@ -8,13 +8,13 @@ mod table;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use api::Moment;
 use api::marathon::{Timestamp, Uuid};
-use store::{Batch, Condition, Leadership, Snapshot, Store};
+use store::{Batch, Condition, Coordinator, Leadership, Snapshot, Store};
 use tls::Tls;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -114,6 +114,8 @@ struct Inner {
     gauges: Gauges,
     numbers: AtomicU64,
     files: Arc<Semaphore>,
+    /// Only to be looked at; it ends with the leadership, whoever still reads.
+    store: Weak<dyn Store>,
 }
 
 impl fmt::Debug for Master {
@@ -196,6 +198,7 @@ impl Master {
             numbers: AtomicU64::new(1),
             files: Arc::new(Semaphore::new(options.files_at_once)),
             options: options.clone(),
+            store: Arc::downgrade(&store),
         };
         let gap = options.cycle_gap;
         let turns = Loop::new(state, clock, gap, store, leadership, publish, gauges);
@@ -218,6 +221,14 @@ impl Master {
     #[must_use]
     pub fn started(&self) -> Timestamp {
         self.0.started
+    }
+
+    /// The processes that keep the state, as they are now.
+    pub(crate) async fn coordinators(&self) -> Vec<Coordinator> {
+        match self.0.store.upgrade() {
+            Some(store) => store.coordinators().await,
+            None => Vec::new(),
+        }
     }
 
     /// How it is.

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
+use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, MemberListResponse, TlsOptions};
 use secrecy::ExposeSecret;
 
 use super::EtcdOptions;
-use crate::{Cause, StoreError};
+use crate::{Cause, Coordinator, CoordinatorState, StoreError};
 
 /// The most that one answer may hold: a page of a load.
 pub(super) const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Between two rounds over all members.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// A member that does not say within this how it is, is taken to be away.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a member did not do what it was asked for.
 #[derive(Debug, Clone)]
@@ -81,7 +84,18 @@ pub(super) struct Asked<T> {
     pub(super) unsure: bool,
 }
 
+/// How the member `id` is that says this of itself; its errors are texts, of which etcd has no list.
+fn state(id: u64, leader: u64, errors: &[String]) -> CoordinatorState {
+    match (leader, errors) {
+        (0, _) => CoordinatorState::NoQuorum,
+        (_, [_, ..]) => CoordinatorState::Alarmed,
+        (leader, []) if leader == id => CoordinatorState::Leader,
+        _ => CoordinatorState::Follower,
+    }
+}
+
 pub(super) struct Members {
+    endpoints: Vec<String>,
     clients: Vec<Client>,
     /// The one that answered last.
     preferred: AtomicUsize,
@@ -119,12 +133,46 @@ impl Members {
             clients,
             preferred: AtomicUsize::new(0),
             place: options.endpoints.join(", "),
+            endpoints: options.endpoints.clone(),
             request: options.request,
         })
     }
 
     pub(super) fn place(&self) -> String {
         self.place.clone()
+    }
+
+    /// How each member is, all asked at once and none for long.
+    pub(super) async fn look(&self) -> Vec<Coordinator> {
+        let looks = self.endpoints.iter().zip(&self.clients).map(|(endpoint, client)| async move {
+            let (mut status, mut list) = (client.clone(), client.clone());
+            let status = async { tokio::time::timeout(LOOK, status.status()).await.ok() };
+            let list = async { tokio::time::timeout(LOOK, list.member_list()).await.ok()?.ok() };
+            let (status, list) = tokio::join!(status, list);
+            let id = match &status {
+                Some(Ok(status)) => status.header().map_or(0, |header| header.member_id()),
+                _ => 0,
+            };
+            let named = |list: MemberListResponse| {
+                let name = list.members().iter().find(|member| member.id() == id)?.name().to_owned();
+                Some(name).filter(|name| !name.is_empty())
+            };
+            let place = endpoint.split_once("://").map_or(endpoint.as_str(), |(_, place)| place);
+            Coordinator {
+                name: list.and_then(named),
+                address: place.to_owned(),
+                state: match status {
+                    Some(Ok(status)) => state(id, status.leader(), status.errors()),
+                    // It answers that it may not: the client asks for members with a leader alone.
+                    Some(Err(error)) => match Fault::of(error) {
+                        Fault::NoQuorum(_) => CoordinatorState::NoQuorum,
+                        _ => CoordinatorState::Unreachable,
+                    },
+                    None => CoordinatorState::Unreachable,
+                },
+            }
+        });
+        futures_util::future::join_all(looks).await
     }
 
     /// Asks the member that answered last, once.

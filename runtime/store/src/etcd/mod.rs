@@ -20,6 +20,7 @@ mod shared;
 mod writer;
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,8 @@ use self::shared::Shared;
 use self::writer::{Request, Writer};
 use crate::queue::{self, Queue};
 use crate::{
-    Answer, Batch, Candidate, ClusterVersion, LeaderView, Leadership, Made, Prefix, Snapshot, Stamp, Store,
-    StoreError,
+    Answer, Batch, Candidate, ClusterVersion, Coordinator, LeaderView, Leadership, Made, Prefix, Snapshot,
+    Stamp, Store, StoreError,
 };
 
 /// The shortest lease that etcd gives.
@@ -238,6 +239,10 @@ impl Store for EtcdStore {
 
     fn valid_until(&self, leadership: &Leadership) -> Option<Instant> {
         Some(self.shared.valid_until(leadership.epoch()))
+    }
+
+    fn coordinators(&self) -> Pin<Box<dyn Future<Output = Vec<Coordinator>> + Send + '_>> {
+        Box::pin(self.shared.members.look())
     }
 
     fn resign<'a>(&'a self, leadership: &'a Leadership) -> Answer<'a, ()> {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use store::{
-    Batch, Candidate, EtcdHook, EtcdOptions, EtcdStore, EtcdTls, Held, Key, LeaderView, Outcome, Prefix,
-    Store, StoreError,
+    Batch, Candidate, Coordinator, CoordinatorState, EtcdHook, EtcdOptions, EtcdStore, EtcdTls, Held, Key,
+    LeaderView, Outcome, Prefix, Store, StoreError,
 };
 
 use crate::cluster::{Cluster, Program};
@@ -270,5 +270,40 @@ fn both_sides_show_certificates_of_one_authority() {
         }
         let clear = EtcdStore::connect(cluster.options()).await;
         assert!(matches!(clear, Err(StoreError::Endpoint { .. })), "{clear:?}");
+    });
+}
+
+#[test]
+#[ignore = "etcd"]
+fn each_member_says_how_it_is() {
+    run(async {
+        let cluster = Cluster::start(&Program::own(), 3);
+        let store = cluster.store().await;
+        store.campaign(&Candidate::new("m1")).await.unwrap();
+        let states = |looked: &[Coordinator]| {
+            let mut states: Vec<_> = looked.iter().map(|one| one.state.name()).collect();
+            states.sort_unstable();
+            states
+        };
+        let looked = store.coordinators().await;
+        assert_eq!(states(&looked), ["follower", "follower", "leader"]);
+        for (one, endpoint) in looked.iter().zip(cluster.endpoints()) {
+            assert!(one.name.is_some() && endpoint.ends_with(&one.address), "{one:?} {endpoint}");
+        }
+        let dead = etcd_leader(&cluster).await;
+        cluster.kill(dead);
+        assert_eq!(store.coordinators().await[dead].state, CoordinatorState::Unreachable);
+        let leads = etcd_leader(&cluster).await;
+        assert_eq!(store.coordinators().await[leads].state, CoordinatorState::Leader);
+        // A leader that loses its majority gives up after an election's timeout.
+        let follows = (0..3).find(|n| ![dead, leads].contains(n)).unwrap();
+        cluster.kill(leads);
+        loop {
+            let looked = store.coordinators().await;
+            match looked[follows].state {
+                CoordinatorState::NoQuorum => break,
+                state => assert_eq!(state, CoordinatorState::Follower),
+            }
+        }
     });
 }
