@@ -1,7 +1,7 @@
 //! `kill -9` of the leading master at each point between a request and the acknowledgement of what became of it: three masters
 //! on an etcd, two agents and their tasks, all of them processes of this machine. `tests/run` runs it, since it needs etcd.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
