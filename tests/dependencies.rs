@@ -1,4 +1,5 @@
 //! Crates that must not come into the binary, not even through others.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
 use std::env;
 use std::process::Command;
@@ -38,6 +39,30 @@ fn the_tree_holds_one_tls_crypto_provider() {
         })
         .collect();
     assert!(found.is_empty(), "banned crates are in the dependency tree\n{}", found.join("\n"));
+}
+
+/// The features of the store in the binary, as `cargo tree` resolves them with these kinds of dependencies.
+fn features_of_the_store(edges: &str) -> String {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["tree", "--package", env!("CARGO_PKG_NAME"), "--locked", "--edges", edges, "--prefix", "none"])
+        .args(["--format", "{p} features={f}"])
+        .output()
+        .unwrap();
+    let listing = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
+    let store = listing.lines().find(|line| line.starts_with("store v"));
+    let features =
+        store.and_then(|line| line.split_once(" features=")).map(|(_, features)| features.to_owned());
+    features.unwrap_or_else(|| panic!("the store is not in it:\n{listing}"))
+}
+
+#[test]
+fn the_binary_that_is_tested_has_failpoints_and_the_one_that_is_shipped_has_none() {
+    let tested = features_of_the_store("normal,build,dev");
+    assert!(tested.contains("failpoints"), "{tested}");
+    let shipped = features_of_the_store("normal,build");
+    assert!(!shipped.contains("failpoints") && !shipped.contains("suite"), "{shipped}");
 }
 
 #[test]

@@ -52,6 +52,14 @@ async fn it_runs_on(release: Release) {
     assert_eq!(host.run(STORY).await.unwrap(), "hello from h1\n");
 }
 
+#[test]
+#[ignore = "needs what is shipped"]
+fn what_is_shipped_has_no_failpoints() {
+    let binary = std::fs::read(shipped()).unwrap();
+    let has = |text: &str| binary.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("CLUSTERCTL_LOG") && !has("CLUSTERCTL_FAILPOINT") && !has("STORE_FAILPOINT"));
+}
+
 #[tokio::test]
 #[ignore = "real hosts"]
 async fn what_is_shipped_runs_a_cluster_on_debian_11() {

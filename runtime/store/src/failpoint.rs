@@ -1,4 +1,26 @@
-//! Named points at which a test has this process killed. Without the feature `failpoints` they are nothing.
+//! Named points at which a test has this process killed: [`reach`] for those who use a store, and the store's own. Without the
+//! feature `failpoints` they are nothing; no build that is shipped has it.
+
+/// Kills this process when the file that the variable `CLUSTERCTL_FAILPOINT` names holds this name. So a test lets all become
+/// healthy, and names the point when it wants it.
+#[cfg(feature = "failpoints")]
+pub fn reach(point: &str) {
+    use std::path::PathBuf;
+    use std::sync::LazyLock;
+
+    static ARMED: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| std::env::var_os("CLUSTERCTL_FAILPOINT").map(PathBuf::from));
+    let Some(file) = &*ARMED else { return };
+    // A file that is not there names no point.
+    if std::fs::read_to_string(file).is_ok_and(|named| named == point) {
+        kill();
+    }
+}
+
+/// Nothing, in this build.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn reach(_: &str) {}
 
 /// The points of a commit, in the order in which it passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ mod copy;
 mod embedded;
 mod error;
 mod etcd;
-mod failpoint;
+pub mod failpoint;
 mod key;
 pub mod large;
 mod leadership;

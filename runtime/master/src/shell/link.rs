@@ -108,7 +108,12 @@ async fn serve(
         };
         let (input, over) = match message {
             Ok(Some(message)) => match from_wire(message) {
-                Ok(Some(message)) => (Input::AgentMessage { connection, message }, false),
+                Ok(Some(message)) => {
+                    if matches!(message, FromAgent::Update { .. }) {
+                        store::failpoint::reach("update");
+                    }
+                    (Input::AgentMessage { connection, message }, false)
+                }
                 // A later version may say more.
                 Ok(None) => continue,
                 Err(error) => {

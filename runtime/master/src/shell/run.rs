@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::mesos::{Event, FrameworkInfo};
-use store::{Batch, LeaderView, Leadership, Stamp, Store, StoreError};
+use store::{Batch, LeaderView, Leadership, Stamp, Store, StoreError, failpoint};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -14,7 +14,7 @@ use super::Clock;
 use super::link::{Out, ToStream, to_wire};
 use super::table::{Peer, Table};
 use crate::MasterError;
-use crate::core::{Effect, Input, Registration, State, step};
+use crate::core::{Effect, Input, Registration, State, ToAgent, step};
 use crate::metrics::Gauges;
 use crate::view::View;
 
@@ -234,9 +234,22 @@ impl Loop {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::SendAgent { connection, message } => {
+                let sent = match message {
+                    ToAgent::Launch { .. } => {
+                        // What it rests on is committed.
+                        failpoint::reach("launching");
+                        Some("launched")
+                    }
+                    ToAgent::Kill { .. } => Some("killed"),
+                    ToAgent::Acknowledge { .. } => Some("acknowledged"),
+                    _ => None,
+                };
                 let message = to_wire(self.leadership.epoch().get(), self.state.master(), message);
                 if !self.agents.send(connection, Box::new(Ok(message))) {
                     self.inputs.push_back(Input::AgentDisconnected { connection });
+                }
+                if let Some(sent) = sent {
+                    failpoint::reach(sent);
                 }
             }
             Effect::CloseAgent { connection } => self.agents.close(connection),

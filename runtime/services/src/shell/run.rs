@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api::marathon::ApiError;
 use api::mesos::{Call, Subscribe, Subscription};
-use store::{Batch, Leadership, MAX_BATCH_BYTES, MAX_OPS, Store};
+use store::{Batch, Leadership, MAX_BATCH_BYTES, MAX_OPS, Store, failpoint};
 use tokio::sync::mpsc::{self, error::TryRecvError};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -195,6 +195,7 @@ impl Owner {
     /// Decides, stores what was decided, publishes the new view, and only then lets anything be seen or done.
     async fn decide(&mut self, inputs: Vec<Input>) -> Result<(), ServicesError> {
         let now = self.clock.now();
+        let asked = inputs.iter().any(|input| matches!(input, Input::Request(_)));
         let mut effects = steps(&mut self.state, inputs, now);
         let mut free = Vec::new();
         loop {
@@ -209,7 +210,13 @@ impl Owner {
                 break;
             }
             let (tickets, batches): (Vec<_>, Vec<_>) = batches(commits).into_iter().unzip();
+            if asked {
+                failpoint::reach("validated");
+            }
             let (made, error) = self.store.commit_all(&self.leadership, batches).await;
+            if asked {
+                failpoint::reach("committed");
+            }
             for ticket in tickets.into_iter().take(made).flatten() {
                 effects.extend(step(&mut self.state, Input::Committed(ticket), now));
             }
@@ -256,6 +263,12 @@ impl Owner {
         match effect {
             Effect::Call(call) => {
                 if matches!(self.link, Link::Up(_)) {
+                    match call {
+                        // What they rest on is committed.
+                        Call::Accept { ref tasks, .. } if !tasks.is_empty() => failpoint::reach("accepting"),
+                        Call::Acknowledge { .. } => failpoint::reach("acknowledging"),
+                        _ => {}
+                    }
                     self.calls.push_back(call);
                 }
             }

@@ -10,6 +10,7 @@ use store::{
     Batch, Candidate, Coordinator, CoordinatorState, EtcdHook, EtcdOptions, EtcdStore, EtcdTls, Held, Key,
     LeaderView, Outcome, Prefix, Store, StoreError,
 };
+use tokio::sync::watch;
 
 use crate::cluster::{Cluster, Program};
 
@@ -41,7 +42,7 @@ fn a_member_that_dies_costs_neither_commits_nor_the_reign_and_a_lost_majority_en
         let cluster = Cluster::start(&Program::own(), 3);
         let store = cluster.store().await;
         let reign = store.campaign(&Candidate::new("m1")).await.unwrap();
-        let made = Arc::new(AtomicU64::new(0));
+        let made = watch::Sender::new(0_u64);
         let writers: Vec<_> = (0..8)
             .map(|writer| {
                 let (store, reign, made) = (store.clone(), reign.clone(), made.clone());
@@ -51,19 +52,17 @@ fn a_member_that_dies_costs_neither_commits_nor_the_reign_and_a_lost_majority_en
                         if let Err(error) = store.commit(&reign, Batch::new().put(key(&at), "x")).await {
                             return (writer, n, error);
                         }
-                        made.fetch_add(1, Ordering::SeqCst);
+                        made.send_modify(|made| *made += 1);
                     }
                     unreachable!("it writes until it is refused")
                 })
             })
             .collect();
         let more = |count: u64| {
-            let made = made.clone();
+            let mut made = made.subscribe();
             async move {
-                let until = made.load(Ordering::SeqCst) + count;
-                while made.load(Ordering::SeqCst) < until {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                let until = *made.borrow() + count;
+                made.wait_for(|made| *made >= until).await.unwrap();
             }
         };
         more(200).await;
