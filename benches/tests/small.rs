@@ -1,7 +1,6 @@
 //! Each measurement with a handful of agents: that it measures what it says, never how long it takes.
 
 use benches::deployments::{self, Health, PHASES};
-use benches::launches::{self, Set};
 use benches::load::Size;
 use benches::options::Common;
 use benches::{latency, reads};
@@ -48,21 +47,4 @@ async fn everything_is_read_by_several_at_once() {
     assert!(figures.lines.iter().all(|line| line.bytes > 0 && line.spread.is_some()));
     assert_eq!(figures.lines[2].spread.unwrap().count, 2);
     assert!(figures.dumps_per_second > 0.0);
-}
-
-#[tokio::test]
-async fn launches_are_durable_in_etcd_and_beside_it() {
-    let options = launches::Options {
-        agents: 3,
-        members: 1,
-        sets: vec![Set { apps: 2, instances: 3 }],
-        runs: 1,
-        records: 250,
-        seconds: 0.1,
-        common: common(),
-    };
-    let figures = launches::measure(&options).await.unwrap();
-    assert_eq!(figures.lines.len(), 2 + 5);
-    assert!(figures.lines.iter().all(|line| line.per_second.len() == 1 && line.per_second[0] > 0.0));
-    assert!(figures.to_string().contains("launches, 2x3"));
 }
