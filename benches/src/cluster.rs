@@ -19,6 +19,9 @@ use crate::{Result, machine};
 /// How long agents may take to register, each.
 const REGISTERED_WITHIN: Duration = Duration::from_millis(20);
 
+/// A master that is alone leads within this time.
+const LEADS_WITHIN: Duration = Duration::from_secs(30);
+
 /// What a fleet says of itself comes within this time.
 const SAID_WITHIN: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,8 @@ impl Cluster {
                 options.share(store);
             }
             let gateway = Gateway::start(listener, options).await?;
+            // On a shared store it stands for election first, and sends agents away until it leads.
+            tokio::time::timeout(LEADS_WITHIN, gateway.agents_registered(0)).await?;
             Result::Ok((gateway, address))
         });
         let (gateway, address) = starting.await??;
