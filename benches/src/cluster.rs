@@ -1,9 +1,10 @@
 //! A gateway with its store on a disk, and a fleet.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway::{Gateway, Options};
+use gateway::{Gateway, Options, Shared};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -17,6 +18,9 @@ use crate::{Result, machine};
 
 /// How long agents may take to register, each.
 const REGISTERED_WITHIN: Duration = Duration::from_millis(20);
+
+/// A master that is alone leads within this time.
+const LEADS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What a fleet says of itself comes within this time.
 const SAID_WITHIN: Duration = Duration::from_secs(5);
@@ -44,6 +48,19 @@ impl Cluster {
     /// # Errors
     /// When it does not come to stand.
     pub async fn start(common: &Common, agents: usize, behaviour: &Behaviour) -> Result<Self> {
+        Self::start_on(common, agents, behaviour, None).await
+    }
+
+    /// The same, on a store that several masters share.
+    ///
+    /// # Errors
+    /// When it does not come to stand.
+    pub async fn start_on(
+        common: &Common,
+        agents: usize,
+        behaviour: &Behaviour,
+        store: Option<Arc<dyn Shared>>,
+    ) -> Result<Self> {
         // Another cluster of this process may have been first.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         machine::allow_open_files(agents * if common.fleet_here { 2 } else { 1 } + 1024)?;
@@ -58,7 +75,13 @@ impl Cluster {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let address = listener.local_addr()?;
             let http = reqwest::Client::builder().no_proxy().build()?;
-            let gateway = Gateway::start(listener, Options::one_machine(&path, address, http)).await?;
+            let mut options = Options::one_machine(&path, address, http);
+            if let Some(store) = store {
+                options.share(store);
+            }
+            let gateway = Gateway::start(listener, options).await?;
+            // On a shared store it stands for election first, and sends agents away until it leads.
+            tokio::time::timeout(LEADS_WITHIN, gateway.agents_registered(0)).await?;
             Result::Ok((gateway, address))
         });
         let (gateway, address) = starting.await??;

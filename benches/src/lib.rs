@@ -6,7 +6,7 @@
 //!
 //! The fleet is a process of its own ([`beside`]), in tests a thread of this one. Threads have names that tell whose they are:
 //! [`machine::cpu_seconds`] says what each cost.
-//! [`deployments`], [`latency`] and [`reads`] are the measurements; each takes its sizes as arguments, and returns figures
+//! [`deployments`], [`latency`], [`launches`] and [`reads`] are the measurements; each takes its sizes as arguments, and returns figures
 //! that print as a table or as JSON.
 
 pub mod agent;
@@ -14,9 +14,11 @@ pub mod beside;
 pub mod client;
 pub mod cluster;
 pub mod deployments;
+pub mod etcd;
 pub mod figures;
 pub mod fleet;
 pub mod latency;
+pub mod launches;
 pub mod load;
 pub mod machine;
 pub mod options;

@@ -44,8 +44,8 @@ pub struct Loaded {
     pub registering_s: f64,
     /// From the first request to the last end of a deployment.
     pub loading_s: f64,
-    /// Of the master's process, before anything ran and when all did.
-    pub resident_mib: [u64; 2],
+    /// Of the master's process: without agents, with all of them, and when all tasks ran.
+    pub resident_mib: [u64; 3],
 }
 
 /// An app of so many instances.
@@ -66,10 +66,11 @@ impl Size {
     /// # Errors
     /// When not all tasks run in the end.
     pub async fn bring_up(self, common: &Common) -> Result<(Cluster, Loaded)> {
+        let empty = machine::resident_mib();
         let cluster = Cluster::start(common, self.agents, &Behaviour::default()).await?;
         let registering_s = cluster.registering.as_secs_f64();
         progress(&format!("{} agents registered in {registering_s:.1} s", self.agents));
-        let before = machine::resident_mib();
+        let registered = machine::resident_mib();
         let http = cluster.http()?;
         let mut ends = Ends::listen(&http).await?;
         let begin = Instant::now();
@@ -87,7 +88,7 @@ impl Size {
         let loading = begin.elapsed();
         let tasks = self.apps * self.instances;
         cluster.has_tasks(tasks).await?;
-        let resident_mib = [before, machine::resident_mib()];
+        let resident_mib = [empty, registered, machine::resident_mib()];
         let loading_s = loading.as_secs_f64();
         Ok((cluster, Loaded { agents: self.agents, tasks, registering_s, loading_s, resident_mib }))
     }
@@ -95,13 +96,22 @@ impl Size {
 
 impl std::fmt::Display for Loaded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { agents, tasks, registering_s, loading_s, resident_mib: [before, after] } = self;
+        let Self { agents, tasks, registering_s, loading_s, resident_mib: [empty, registered, full] } = self;
         let rate = f64::from(u32::try_from(*tasks).unwrap_or(u32::MAX)) / loading_s;
+        let each = |before: u64, after: u64, count: usize| {
+            let mib = u32::try_from(after.saturating_sub(before)).unwrap_or(u32::MAX);
+            f64::from(mib) * 1024.0 / f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+        };
         writeln!(
             f,
-            "{agents} agents registered in {registering_s:.1} s; {tasks} tasks ran after {loading_s:.1} s"
+            "{agents} agents registered in {registering_s:.1} s; {tasks} tasks ran after {loading_s:.1} s ({rate:.0}/s)"
         )?;
-        writeln!(f, "({rate:.0}/s); memory of the master's process: {before} MiB, then {after} MiB")
+        writeln!(
+            f,
+            "memory of the master's process: {empty} MiB, then {registered} MiB ({:.1} KiB an agent), then {full} MiB ({:.1} KiB a task)",
+            each(*empty, *registered, *agents),
+            each(*registered, *full, *tasks)
+        )
     }
 }
 

@@ -201,7 +201,8 @@ async fn converse<S, F, A>(
         if let Some(identity) = &identity {
             request.extensions_mut().insert(identity.clone());
         }
-        let answering = answer(request.map(Body::new));
+        // In a box, which goes with the answer: the stream that an agent is spoken to on stays for weeks, and would keep the room.
+        let answering = Box::pin(answer(request.map(Body::new)));
         async move { Ok::<_, Infallible>(answering.await) }
     });
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

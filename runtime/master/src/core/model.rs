@@ -154,7 +154,14 @@ impl Task {
     }
 
     /// Notes the newest thing that is known of it.
-    pub(crate) fn set_status(&mut self, status: TaskStatus) {
+    pub(crate) fn set_status(&mut self, mut status: TaskStatus) {
+        // Each message brings the same texts anew: they are kept once.
+        if status.task == self.info.id {
+            status.task = self.info.id.clone();
+        }
+        if status.agent.as_ref() == Some(&self.info.agent) {
+            status.agent = Some(self.info.agent.clone());
+        }
         if self.status.state != status.state || self.history.is_empty() {
             if self.history.len() >= MAX_HISTORY {
                 self.history.remove(1);

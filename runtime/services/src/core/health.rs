@@ -93,8 +93,8 @@ fn readiness(turn: &mut Turn<'_>, id: &InstanceId, report: HealthReport) {
         ready: report.alive,
         last_response,
     };
-    if instance.readiness.as_ref() != Some(&result) {
-        instance.readiness = Some(result);
+    if instance.readiness.as_deref() != Some(&result) {
+        instance.readiness = Some(Box::new(result));
         turn.state.touch(&id.app);
     }
 }

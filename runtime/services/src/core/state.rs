@@ -111,7 +111,8 @@ pub(crate) struct Instance {
     pub(crate) health: Vec<Option<HealthCheckResult>>,
     /// The last word about its health as a whole that was published.
     pub(crate) said_healthy: Option<bool>,
-    pub(crate) readiness: Option<ReadinessCheckResult>,
+    /// In a box, as few have one.
+    pub(crate) readiness: Option<Box<ReadinessCheckResult>>,
     /// What the app's `check` saw.
     pub(crate) check: Option<CheckResult>,
     /// As the interface shows it, once it was asked for.

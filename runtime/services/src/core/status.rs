@@ -81,14 +81,17 @@ fn moved(turn: &mut Turn<'_>, id: &InstanceId, status: &TaskStatus) {
     // One that is to end stays so for those who look at conditions.
     let running = status.state == TaskState::Running && instance.killing;
     instance.condition = if running { Condition::Killing } else { condition_of(status.state) };
-    if !status.addresses.is_empty() {
+    if status.addresses == [instance.address] {
+        // As it is shown without any, at no cost.
+        instance.addresses = Vec::new();
+    } else if !status.addresses.is_empty() {
         instance.addresses.clone_from(&status.addresses);
     }
     if status.state == TaskState::Running {
         instance.started_at.get_or_insert(status.timestamp);
         instance.running_since.get_or_insert(now.elapsed);
     }
-    if let Some(agent) = &status.agent {
+    if let Some(agent) = status.agent.as_ref().filter(|agent| **agent != instance.agent) {
         instance.agent = agent.clone();
     }
     let changed = before != (instance.condition, instance.state);

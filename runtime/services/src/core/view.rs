@@ -117,7 +117,7 @@ fn counts(entry: &Entry) -> TaskCounts {
 fn readiness(entry: &Entry) -> Vec<ReadinessCheckResult> {
     let Some(app) = entry.app.as_ref().filter(|_| entry.deployment.is_some()) else { return Vec::new() };
     let staying = entry.instances.values().filter(|instance| !instance.is_outdated(app));
-    staying.filter_map(|instance| instance.readiness.clone()).collect()
+    staying.filter_map(|instance| instance.readiness.as_deref().cloned()).collect()
 }
 
 impl State {
