@@ -1,0 +1,473 @@
+//! What each of Cosmos' calls does (§3).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::http::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use universe::{Package, Rendered, Resolved};
+
+use crate::book::{Change, ChangeError, RepositoryEntry};
+use crate::error::CosmosError;
+use crate::installed::{Installed, installed};
+use crate::plan;
+use crate::shell::{NotChanged, Packages};
+use crate::sources::{Shelf, SourceError, kind};
+
+fn read<T: DeserializeOwned>(body: &Value) -> Result<T, CosmosError> {
+    T::deserialize(body).map_err(|error| CosmosError::body(format!("the body is not what this call takes: {error}")))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Named {
+    package_name: String,
+    #[serde(default)]
+    package_version: Option<String>,
+}
+
+/// A package and the repository it is from.
+struct Found {
+    package: Arc<Package>,
+    source: String,
+}
+
+fn find(shelf: &Shelf, name: &str, version: Option<&str>) -> Result<Found, CosmosError> {
+    let found = shelf.universe.find(name, version);
+    if let Some((repository, package)) = found {
+        return Ok(Found { package: Arc::clone(package), source: repository.uri.clone() });
+    }
+    let versions = shelf.universe.versions(name);
+    let mut error = match version {
+        Some(version) if !versions.is_empty() => {
+            let versions: Vec<String> = versions.into_iter().map(|package| package.version.clone()).collect();
+            CosmosError::no_version(name, version, &versions)
+        }
+        _ => CosmosError::no_package(name, shelf.universe.suggest(name)),
+    };
+    for (repository, fault) in &shelf.faults {
+        error.message = format!("{}; the repository [{repository}] cannot be read: {fault}", error.message);
+    }
+    Err(error)
+}
+
+pub(crate) async fn search(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    struct Search {
+        #[serde(default)]
+        query: Option<String>,
+    }
+    let Search { query } = read(body)?;
+    let shelf = packages.shelf().await;
+    let mut lines: Vec<(bool, String, Value)> = Vec::new();
+    for name in shelf.universe.names() {
+        let Some((_, newest)) = shelf.universe.find(name, None) else { continue };
+        let tags = newest.definition.get("tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let description = newest.definition.get("description").and_then(Value::as_str).unwrap_or_default();
+        let mut texts = [name, description].into_iter().chain(tags.iter().filter_map(Value::as_str));
+        if !query.as_ref().is_none_or(|query| texts.any(|text| plan::matches(query, text))) {
+            continue;
+        }
+        let versions = shelf.universe.versions(name);
+        let versions = versions.into_iter().map(|package| (package.version.clone(), package.release));
+        let selected = newest.definition.get("selected").and_then(Value::as_bool).unwrap_or_default();
+        lines.push((!selected, name.to_owned(), plan::found(&newest.definition, versions)));
+    }
+    lines.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    Ok(json!({ "packages": lines.into_iter().map(|(_, _, line)| line).collect::<Vec<_>>() }))
+}
+
+pub(crate) async fn describe(packages: &Packages, body: &Value, version: &str) -> Result<Value, CosmosError> {
+    let named: Named = read(body)?;
+    let shelf = packages.shelf().await;
+    let found = find(&shelf, &named.package_name, named.package_version.as_deref())?;
+    Ok(match version {
+        "v3" => plan::described_v3(&found.package.definition),
+        _ => plan::described_v2(&found.package.definition),
+    })
+}
+
+pub(crate) async fn list_versions(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    let named: Named = read(body)?;
+    let shelf = packages.shelf().await;
+    find(&shelf, &named.package_name, None)?;
+    let versions = shelf.universe.versions(&named.package_name);
+    let results: BTreeMap<String, String> =
+        versions.into_iter().map(|package| (package.version.clone(), package.release.to_string())).collect();
+    Ok(json!({ "results": results }))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Install {
+    package_name: String,
+    #[serde(default)]
+    package_version: Option<String>,
+    #[serde(default)]
+    options: Option<Value>,
+    #[serde(default)]
+    app_id: Option<String>,
+    #[serde(default)]
+    manager_id: Option<String>,
+}
+
+/// What a package becomes with these options, and what it lacks.
+fn rendered(
+    packages: &Packages,
+    found: &Found,
+    options: &Value,
+    app_id: Option<&str>,
+) -> Result<Rendered, CosmosError> {
+    let package = &found.package;
+    let artifacts: BTreeMap<String, Resolved> = packages
+        .book()
+        .artifacts(&package.name, &package.version)
+        .into_iter()
+        .map(|(name, record)| {
+            let crate::ArtifactRecord { sha256, home, file, extract, source: _ } = record;
+            (name, Resolved { sha256, home, file, extract })
+        })
+        .collect();
+    let lacking: Vec<&str> =
+        package.artifacts.keys().map(String::as_str).filter(|name| !artifacts.contains_key(*name)).collect();
+    if !lacking.is_empty() {
+        return Err(no_artifacts(&package.name, &package.version, &lacking));
+    }
+    let request = universe::Request { options, app_id, artifacts: &artifacts, source: &found.source };
+    universe::render(package, &request).map_err(render_error)
+}
+
+fn no_artifacts(name: &str, version: &str, lacking: &[&str]) -> CosmosError {
+    let text = format!(
+        "The files of package [{name}] version [{version}] are not on the masters yet ({}); `clusterctl package install {name}` \
+         fetches and uploads them",
+        lacking.join(", ")
+    );
+    CosmosError::new("ArtifactsMissing", text, json!({ "packageName": name, "packageVersion": version, "artifacts": lacking }))
+}
+
+fn render_error(error: universe::RenderError) -> CosmosError {
+    use universe::RenderError;
+    match error {
+        RenderError::Options(faults) => {
+            CosmosError::new("JsonSchemaMismatch", faults.to_string(), json!({ "errors": faults.to_json() }))
+        }
+        RenderError::OptionsNotAllowed => CosmosError::new(
+            "OptionsNotAllowed",
+            "No schema available to validate the provided options",
+            json!({}),
+        ),
+        RenderError::NotAnObject => {
+            CosmosError::new("MarathonTemplateMustBeJsonObject", error.to_string(), json!({}))
+        }
+        error => CosmosError::new("MarathonTemplateInvalid", error.to_string(), json!({})),
+    }
+}
+
+/// Whether a definition is one of a group.
+fn is_group(definition: &Value) -> bool {
+    definition.get("apps").is_some() || definition.get("groups").is_some()
+}
+
+fn no_manager(install: &Install, package: &Package) -> Result<(), CosmosError> {
+    let managed = package.definition.get("manager").filter(|manager| !manager.is_null());
+    if install.manager_id.is_none() && managed.is_none() {
+        return Ok(());
+    }
+    let text = format!("Package [{}] installs through another package, which is not supported", package.name);
+    Err(CosmosError::new("NotSupported", text, json!({})).status(StatusCode::NOT_IMPLEMENTED))
+}
+
+pub(crate) async fn render(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    let install: Install = read(body)?;
+    let shelf = packages.shelf().await;
+    let found = find(&shelf, &install.package_name, install.package_version.as_deref())?;
+    let options = install.options.clone().unwrap_or_else(|| json!({}));
+    let rendered = rendered(packages, &found, &options, install.app_id.as_deref())?;
+    Ok(json!({ "marathonJson": rendered.definition }))
+}
+
+pub(crate) async fn install(packages: &Packages, body: &Value, version: &str) -> Result<Value, CosmosError> {
+    let install: Install = read(body)?;
+    let shelf = packages.shelf().await;
+    let found = find(&shelf, &install.package_name, install.package_version.as_deref())?;
+    let package = &found.package;
+    no_manager(&install, package)?;
+    let mut answer = json!({ "packageName": package.name, "packageVersion": package.version });
+    let mut put = |key: &str, value: Option<Value>| {
+        if let (Some(answer), Some(value)) = (answer.as_object_mut(), value) {
+            answer.insert(key.to_owned(), value);
+        }
+    };
+    if package.has_service() {
+        let options = install.options.clone().unwrap_or_else(|| json!({}));
+        let rendered = rendered(packages, &found, &options, install.app_id.as_deref())?;
+        if packages.marathon().has(&rendered.id).await? {
+            let text = format!("Package is already installed: {} exists", rendered.id);
+            return Err(CosmosError::new("PackageAlreadyInstalled", text, json!({})).status(StatusCode::CONFLICT));
+        }
+        let target = if is_group(&rendered.definition) { "/v2/groups" } else { "/v2/apps" };
+        packages.marathon().ask(Method::POST, target, Some(&rendered.definition)).await?.good()?;
+        put("appId", Some(rendered.id.into()));
+    }
+    if version == "v2" {
+        put("postInstallNotes", package.definition.get("postInstallNotes").cloned());
+        put("cli", package.definition.pointer("/resource/cli").cloned());
+    }
+    Ok(answer)
+}
+
+pub(crate) async fn list(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct List {
+        #[serde(default)]
+        package_name: Option<String>,
+        #[serde(default)]
+        app_id: Option<String>,
+    }
+    let List { package_name, app_id } = read(body)?;
+    let app_id = app_id.as_deref().map(plan::absolute);
+    let all = installed(&packages.marathon().apps().await?);
+    let wanted = all.iter().filter(|one| {
+        package_name.as_ref().is_none_or(|name| *name == one.name) && app_id.as_ref().is_none_or(|id| *id == one.id)
+    });
+    Ok(json!({ "packages": wanted.map(Installed::listed).collect::<Vec<_>>() }))
+}
+
+pub(crate) async fn uninstall(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Uninstall {
+        package_name: String,
+        #[serde(default)]
+        app_id: Option<String>,
+        #[serde(default)]
+        all: Option<bool>,
+    }
+    let Uninstall { package_name: name, app_id, all } = read(body)?;
+    let app_id = app_id.as_deref().map(plan::absolute);
+    let there = installed(&packages.marathon().apps().await?);
+    let of_name: Vec<Installed> = there.into_iter().filter(|one| one.name == name).collect();
+    if of_name.is_empty() && app_id.is_none() {
+        return Err(CosmosError::not_installed(&name));
+    }
+    let mut chosen = of_name;
+    if let Some(id) = &app_id {
+        chosen.retain(|one| one.id == *id);
+        if chosen.is_empty() {
+            let text = format!("Package [{name}] with id [{id}] is not installed");
+            let data = json!({ "packageName": name, "appId": id });
+            return Err(CosmosError::new("UninstallNonExistentAppForPackage", text, data));
+        }
+    }
+    if chosen.len() > 1 && all != Some(true) {
+        let ids: Vec<&str> = chosen.iter().map(|one| one.id.as_str()).collect();
+        let text = format!("Multiple apps named [{name}] are installed: [{}]", ids.join(", "));
+        return Err(CosmosError::new("AmbiguousAppId", text, json!({ "packageName": name, "appIds": ids })));
+    }
+    if let Some(one) = chosen.iter().find(|one| one.removes_itself) {
+        let text = format!(
+            "{} removes itself through its scheduler, which needs frameworks over HTTP and is not supported yet; \
+             `clusterctl service remove {}` removes its service alone",
+            one.id, one.id
+        );
+        return Err(CosmosError::new("NotSupported", text, json!({})).status(StatusCode::NOT_IMPLEMENTED));
+    }
+    let mut results = Vec::new();
+    for one in &chosen {
+        let kind = if one.is_group { "groups" } else { "apps" };
+        let target = format!("/v2/{kind}{}?force=true", one.id);
+        packages.marathon().ask(Method::DELETE, &target, None).await?.good()?;
+        let mut result = json!({ "packageName": one.name, "appId": one.id, "packageVersion": one.version });
+        if let (Some(result), Some(notes)) = (result.as_object_mut(), one.text("postUninstallNotes")) {
+            result.insert("postUninstallNotes".to_owned(), notes.into());
+        }
+        results.push(result);
+    }
+    Ok(json!({ "results": results }))
+}
+
+fn repositories(list: &[RepositoryEntry]) -> Value {
+    json!({ "repositories": list })
+}
+
+pub(crate) async fn repository_list(packages: &Packages, _body: &Value) -> Result<Value, CosmosError> {
+    Ok(repositories(packages.book().repositories()))
+}
+
+pub(crate) async fn repository_add(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    struct Add {
+        name: String,
+        uri: String,
+        #[serde(default)]
+        index: Option<usize>,
+    }
+    let Add { name, uri, index } = read(body)?;
+    let entry = RepositoryEntry { name, uri };
+    let of_source = |error: SourceError| {
+        let data = json!({ "name": entry.name, "uri": entry.uri, "cause": error.to_string() });
+        let name = match &error {
+            SourceError::Unsupported(uri) if reqwest::Url::parse(uri).is_err() => "RepositoryUriSyntax",
+            SourceError::Unsupported(_) => "UnsupportedRepositoryUri",
+            SourceError::Fetch { .. } | SourceError::Status { .. } => "RepositoryUriConnection",
+            SourceError::TooLarge { .. } | SourceError::Unreadable { .. } => "IndexNotFound",
+        };
+        CosmosError::new(name, error.to_string(), data)
+    };
+    kind(&entry.uri).map_err(of_source)?;
+    // One that cannot be read now would only be noticed when a package is missed.
+    packages.sources().read(&entry).await.map_err(of_source)?;
+    let book = change(packages, Change::AddRepository(entry, index)).await?;
+    Ok(repositories(book.repositories()))
+}
+
+pub(crate) async fn repository_delete(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    struct Delete {
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        uri: Option<String>,
+    }
+    let Delete { name, uri } = read(body)?;
+    let book = change(packages, Change::RemoveRepository { name, uri }).await?;
+    Ok(repositories(book.repositories()))
+}
+
+/// Makes a change of the book, and says in Cosmos' words why it was not made.
+pub(crate) async fn change(packages: &Packages, change: Change) -> Result<crate::Book, CosmosError> {
+    packages.change(change).await.map_err(|error| match &error {
+        NotChanged::Change(fault) => {
+            let text = fault.to_string();
+            match fault {
+                ChangeError::Present { name, uri } => {
+                    CosmosError::new("RepositoryAlreadyPresent", text, json!({ "name": name, "uri": uri }))
+                }
+                ChangeError::Absent { name, uri } => {
+                    CosmosError::new("RepositoryNotPresent", text, json!({ "name": name, "uri": uri }))
+                }
+                ChangeError::Unnamed => CosmosError::new("RepoNameOrUriMissing", text, json!({})),
+                ChangeError::OutOfBounds { index, length } => CosmosError::new(
+                    "RepositoryAddIndexOutOfBounds",
+                    text,
+                    json!({ "attempted": index, "max": length }),
+                ),
+                ChangeError::TooMany => CosmosError::new("TooManyRepositories", text, json!({})),
+            }
+        }
+        _ => CosmosError::unavailable(error.to_string()),
+    })
+}
+
+/// The package that is installed at this id.
+async fn installed_at(packages: &Packages, id: &str) -> Result<Installed, CosmosError> {
+    let id = plan::absolute(id);
+    let all = installed(&packages.marathon().apps().await?);
+    all.into_iter().find(|one| one.id == id).ok_or_else(|| CosmosError::no_app(&id))
+}
+
+/// The definition that is in the repositories now, else that of when it was installed.
+fn definition_now(shelf: &Shelf, one: &Installed) -> Value {
+    shelf
+        .universe
+        .find(&one.name, Some(&one.version))
+        .map_or_else(|| one.definition.clone(), |(_, package)| package.definition.clone())
+}
+
+pub(crate) async fn service_describe(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Describe {
+        app_id: String,
+    }
+    let Describe { app_id } = read(body)?;
+    let one = installed_at(packages, &app_id).await?;
+    let shelf = packages.shelf().await;
+    let definition = definition_now(&shelf, &one);
+    let versions = shelf.universe.versions(&one.name);
+    let all: Vec<&Value> = versions.iter().map(|package| &package.definition).collect();
+    let (up, down) = plan::neighbours(&definition, &all);
+    let mut answer = json!({
+        "package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": one.options,
+    });
+    let resolved = shelf.universe.find(&one.name, Some(&one.version));
+    let resolved = resolved.and_then(|(_, package)| universe::options::resolve(package, &one.options).ok());
+    if let (Some(answer), Some(resolved)) = (answer.as_object_mut(), resolved) {
+        answer.insert("resolvedOptions".to_owned(), resolved);
+    }
+    Ok(answer)
+}
+
+pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Update {
+        app_id: String,
+        #[serde(default)]
+        package_name: Option<String>,
+        #[serde(default)]
+        package_version: Option<String>,
+        #[serde(default)]
+        options: Option<Value>,
+        #[serde(default)]
+        replace: bool,
+    }
+    let update: Update = read(body)?;
+    let one = installed_at(packages, &update.app_id).await?;
+    if let Some(name) = update.package_name.filter(|name| *name != one.name) {
+        let text = format!("{} is an instance of package [{}], not [{name}]", one.id, one.name);
+        return Err(CosmosError::new("PackageNotInstalled", text, json!({ "packageName": name })));
+    }
+    let shelf = packages.shelf().await;
+    let target = update.package_version.as_deref().unwrap_or(&one.version);
+    let found = find(&shelf, &one.name, Some(target))?;
+    if target != one.version {
+        let definition = definition_now(&shelf, &one);
+        let versions = shelf.universe.versions(&one.name);
+        let all: Vec<&Value> = versions.iter().map(|package| &package.definition).collect();
+        let (up, down) = plan::neighbours(&definition, &all);
+        if !up.iter().chain(&down).any(|version| version == target) {
+            let valid: Vec<&String> = up.iter().chain(&down).collect();
+            let text = format!(
+                "Package [{}] version [{}] cannot be changed to version [{target}]; it can be to: {valid:?}",
+                one.name, one.version
+            );
+            let data = json!({
+                "packageName": one.name, "updateVersion": target, "packageVersion": one.version, "validVersions": valid,
+            });
+            return Err(CosmosError::new("BadVersionUpdate", text, data));
+        }
+    }
+    let given = update.options.unwrap_or_else(|| json!({}));
+    let options =
+        if update.replace { given } else { universe::options::merge(one.options.clone(), given) };
+    let name_in = |options: &Value| options.pointer("/service/name").and_then(Value::as_str).map(plan::absolute);
+    if let Some(new) = name_in(&options).filter(|new| *new != one.id && Some(new) != name_in(&one.options).as_ref()) {
+        let text = format!("The id of an installed package cannot change, from [{}] to [{new}]", one.id);
+        return Err(CosmosError::new("AppIdChanged", text, json!({ "oldAppId": one.id, "newAppId": new })));
+    }
+    let rendered = rendered(packages, &found, &options, Some(&one.id))?;
+    let kind = if is_group(&rendered.definition) { "groups" } else { "apps" };
+    let target = format!("/v2/{kind}{}", one.id);
+    let answer = packages.marathon().ask(Method::PUT, &target, Some(&rendered.definition)).await?.good()?;
+    Ok(json!({
+        "package": found.package.definition,
+        "resolvedOptions": rendered.options,
+        "marathonDeploymentId": answer.get("deploymentId").and_then(Value::as_str).unwrap_or_default(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_told_from_an_app() {
+        assert!(is_group(&json!({ "id": "/a", "apps": [] })) && is_group(&json!({ "groups": [] })));
+        assert!(!is_group(&json!({ "id": "/a", "cmd": "true" })));
+    }
+}
