@@ -113,13 +113,13 @@ struct Install {
     manager_id: Option<String>,
 }
 
-/// What a package becomes with these options, and what it lacks.
+/// What a package becomes with these options, and what to do after it was installed.
 fn rendered(
     packages: &Packages,
     found: &Found,
     options: &Value,
     app_id: Option<&str>,
-) -> Result<Rendered, CosmosError> {
+) -> Result<(Rendered, Vec<String>), CosmosError> {
     let package = &found.package;
     let artifacts: BTreeMap<String, Resolved> = packages
         .book()
@@ -130,16 +130,23 @@ fn rendered(
             (name, Resolved { sha256, home, file, extract })
         })
         .collect();
-    let lacking: Vec<&str> =
-        package.artifacts.keys().map(String::as_str).filter(|name| !artifacts.contains_key(*name)).collect();
-    if !lacking.is_empty() {
-        return Err(no_artifacts(&package.name, &package.version, &lacking));
+    let request = universe::Request {
+        options: options.clone(),
+        id: app_id.map(plan::absolute),
+        artifacts,
+        source: &found.source,
+    };
+    let rendered = universe::render(package, &request).map_err(|error| render_error(package, error))?;
+    if !rendered.secrets.is_empty() {
+        let names: Vec<&str> = rendered.secrets.iter().map(|secret| secret.pointer.as_str()).collect();
+        let text = format!("Secret options are not supported yet ({})", names.join(", "));
+        return Err(CosmosError::new("NotSupported", text, json!({})).status(StatusCode::NOT_IMPLEMENTED));
     }
-    let request = universe::Request { options, app_id, artifacts: &artifacts, source: &found.source };
-    universe::render(package, &request).map_err(render_error)
+    let next = universe::next(package, &request, &rendered);
+    Ok((rendered, next))
 }
 
-fn no_artifacts(name: &str, version: &str, lacking: &[&str]) -> CosmosError {
+fn no_artifacts(name: &str, version: &str, lacking: &[String]) -> CosmosError {
     let text = format!(
         "The files of package [{name}] version [{version}] are not on the masters yet ({}); `clusterctl package install {name}` \
          fetches and uploads them",
@@ -148,27 +155,25 @@ fn no_artifacts(name: &str, version: &str, lacking: &[&str]) -> CosmosError {
     CosmosError::new("ArtifactsMissing", text, json!({ "packageName": name, "packageVersion": version, "artifacts": lacking }))
 }
 
-fn render_error(error: universe::RenderError) -> CosmosError {
+fn render_error(package: &Package, error: universe::RenderError) -> CosmosError {
     use universe::RenderError;
+    use universe::options::OptionFaults;
+    let text = error.to_string();
     match error {
+        RenderError::Options(OptionFaults::NotAllowed) => {
+            CosmosError::new("OptionsNotAllowed", "No schema available to validate the provided options", json!({}))
+        }
         RenderError::Options(faults) => {
-            CosmosError::new("JsonSchemaMismatch", faults.to_string(), json!({ "errors": faults.to_json() }))
+            let errors: Vec<Value> = faults.faults().iter().map(universe::options::OptionFault::cosmos).collect();
+            CosmosError::new("JsonSchemaMismatch", text, json!({ "errors": errors }))
         }
-        RenderError::OptionsNotAllowed => CosmosError::new(
-            "OptionsNotAllowed",
-            "No schema available to validate the provided options",
-            json!({}),
-        ),
-        RenderError::NotAnObject => {
-            CosmosError::new("MarathonTemplateMustBeJsonObject", error.to_string(), json!({}))
-        }
-        error => CosmosError::new("MarathonTemplateInvalid", error.to_string(), json!({})),
+        RenderError::Artifacts(lacking) => no_artifacts(&package.name, &package.version, &lacking),
+        RenderError::CliOnly => CosmosError::new("ServiceMarathonTemplateNotFound", text, json!({
+            "packageName": package.name, "packageVersion": package.version,
+        })),
+        RenderError::NotAnObject(_) => CosmosError::new("MarathonTemplateMustBeJsonObject", text, json!({})),
+        _ => CosmosError::new("MarathonTemplateInvalid", text, json!({})),
     }
-}
-
-/// Whether a definition is one of a group.
-fn is_group(definition: &Value) -> bool {
-    definition.get("apps").is_some() || definition.get("groups").is_some()
 }
 
 fn no_manager(install: &Install, package: &Package) -> Result<(), CosmosError> {
@@ -185,7 +190,7 @@ pub(crate) async fn render(packages: &Packages, body: &Value) -> Result<Value, C
     let shelf = packages.shelf().await;
     let found = find(&shelf, &install.package_name, install.package_version.as_deref())?;
     let options = install.options.clone().unwrap_or_else(|| json!({}));
-    let rendered = rendered(packages, &found, &options, install.app_id.as_deref())?;
+    let (rendered, _next) = rendered(packages, &found, &options, install.app_id.as_deref())?;
     Ok(json!({ "marathonJson": rendered.definition }))
 }
 
@@ -201,19 +206,21 @@ pub(crate) async fn install(packages: &Packages, body: &Value, version: &str) ->
             answer.insert(key.to_owned(), value);
         }
     };
-    if package.has_service() {
+    let mut notes: Vec<String> = package.notes.post_install.clone().into_iter().collect();
+    if package.form != universe::Form::CliOnly {
         let options = install.options.clone().unwrap_or_else(|| json!({}));
-        let rendered = rendered(packages, &found, &options, install.app_id.as_deref())?;
+        let (rendered, next) = rendered(packages, &found, &options, install.app_id.as_deref())?;
         if packages.marathon().has(&rendered.id).await? {
             let text = format!("Package is already installed: {} exists", rendered.id);
             return Err(CosmosError::new("PackageAlreadyInstalled", text, json!({})).status(StatusCode::CONFLICT));
         }
-        let target = if is_group(&rendered.definition) { "/v2/groups" } else { "/v2/apps" };
+        let target = if rendered.is_group() { "/v2/groups" } else { "/v2/apps" };
         packages.marathon().ask(Method::POST, target, Some(&rendered.definition)).await?.good()?;
         put("appId", Some(rendered.id.into()));
+        notes.extend(next);
     }
     if version == "v2" {
-        put("postInstallNotes", package.definition.get("postInstallNotes").cloned());
+        put("postInstallNotes", (!notes.is_empty()).then(|| notes.join("\n").into()));
         put("cli", package.definition.pointer("/resource/cli").cloned());
     }
     Ok(answer)
@@ -450,8 +457,8 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
         let text = format!("The id of an installed package cannot change, from [{}] to [{new}]", one.id);
         return Err(CosmosError::new("AppIdChanged", text, json!({ "oldAppId": one.id, "newAppId": new })));
     }
-    let rendered = rendered(packages, &found, &options, Some(&one.id))?;
-    let kind = if is_group(&rendered.definition) { "groups" } else { "apps" };
+    let (rendered, _next) = rendered(packages, &found, &options, Some(&one.id))?;
+    let kind = if rendered.is_group() { "groups" } else { "apps" };
     let target = format!("/v2/{kind}{}", one.id);
     let answer = packages.marathon().ask(Method::PUT, &target, Some(&rendered.definition)).await?.good()?;
     Ok(json!({
@@ -459,15 +466,4 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
         "resolvedOptions": rendered.options,
         "marathonDeploymentId": answer.get("deploymentId").and_then(Value::as_str).unwrap_or_default(),
     }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_is_told_from_an_app() {
-        assert!(is_group(&json!({ "id": "/a", "apps": [] })) && is_group(&json!({ "groups": [] })));
-        assert!(!is_group(&json!({ "id": "/a", "cmd": "true" })));
-    }
 }

@@ -187,10 +187,6 @@ async fn afterwards(
             ui.result(&format!("{line}\n"), &Event::Done { what: "web", name: &line })?;
         }
     }
-    let next = value::list(package, "next").iter().filter_map(Value::as_str);
-    for command in next {
-        ui.hint(&command.replace("{{ id }}", id).replace("{{id}}", id));
-    }
     let notes = value::text(answer, "postInstallNotes");
     if !notes.is_empty() {
         ui.hint(&text::visible(notes));
