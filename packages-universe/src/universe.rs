@@ -1,6 +1,7 @@
 //! Repositories in their order, and what is found in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ pub struct Repository {
 #[derive(Clone, Debug, Default)]
 pub struct Universe {
     /// The repositories, in the order in which they are asked.
-    pub repositories: Vec<Repository>,
+    pub repositories: Vec<Arc<Repository>>,
 }
 
 /// A package and where it is from.
@@ -73,8 +74,8 @@ fn meant(suggestions: &[String]) -> String {
 
 impl Universe {
     /// The repositories in their order.
-    pub fn new(repositories: Vec<Repository>) -> Self {
-        Self { repositories }
+    pub fn new(repositories: impl IntoIterator<Item = impl Into<Arc<Repository>>>) -> Self {
+        Self { repositories: repositories.into_iter().map(Into::into).collect() }
     }
 
     /// Every package of a name, with its repository, in the order in which they win.

@@ -12,7 +12,7 @@ use thiserror::Error;
 /// The layout of the records; a reader refuses later ones.
 const VERSION: u32 = 1;
 /// The name and address of the catalogue that is part of the program.
-pub const BUILT_IN: (&str, &str) = ("clusterctl", "builtin:///catalog");
+pub const BUILT_IN: (&str, &str) = (universe::CATALOG_NAME, universe::CATALOG_URI);
 /// So many repositories at most.
 pub(crate) const MAX_REPOSITORIES: usize = 64;
 
@@ -270,10 +270,8 @@ mod tests {
         let (book, batch) = book.plan(add("first", "https://f", Some(0))).unwrap().unwrap();
         assert_eq!(names(&book), ["first", "clusterctl", "last"]);
         assert_eq!(batch.len(), 1);
-        assert_eq!(
-            book.plan(add("x", "https://x", Some(4))),
-            Err(ChangeError::OutOfBounds { index: 4, length: 3 }).map_err(|error| error)
-        );
+        let beyond = book.plan(add("x", "https://x", Some(4)));
+        assert!(matches!(beyond, Err(ChangeError::OutOfBounds { index: 4, length: 3 })));
         for same in [add("last", "https://other", None), add("other", "https://l", None)] {
             assert!(matches!(book.plan(same), Err(ChangeError::Present { .. })));
         }

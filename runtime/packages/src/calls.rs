@@ -1,13 +1,12 @@
 //! What each of Cosmos' calls does (§3).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use universe::{Package, Rendered, Resolved};
+use universe::{Found, Missing, Package, Rendered, Resolved};
 
 use crate::book::{Change, ChangeError, RepositoryEntry};
 use crate::error::CosmosError;
@@ -28,29 +27,17 @@ struct Named {
     package_version: Option<String>,
 }
 
-/// A package and the repository it is from.
-struct Found {
-    package: Arc<Package>,
-    source: String,
-}
-
-fn find(shelf: &Shelf, name: &str, version: Option<&str>) -> Result<Found, CosmosError> {
-    let found = shelf.universe.find(name, version);
-    if let Some((repository, package)) = found {
-        return Ok(Found { package: Arc::clone(package), source: repository.uri.clone() });
-    }
-    let versions = shelf.universe.versions(name);
-    let mut error = match version {
-        Some(version) if !versions.is_empty() => {
-            let versions: Vec<String> = versions.into_iter().map(|package| package.version.clone()).collect();
-            CosmosError::no_version(name, version, &versions)
+fn find<'s>(shelf: &'s Shelf, name: &str, version: Option<&str>) -> Result<Found<'s>, CosmosError> {
+    shelf.universe.find(name, version).map_err(|missing| {
+        let mut error = match &missing {
+            Missing::Version { name, version, known } => CosmosError::no_version(name, version, known),
+            Missing::Package { name, suggestions } => CosmosError::no_package(name, suggestions),
+        };
+        for (repository, fault) in &shelf.faults {
+            error.message = format!("{}; the repository [{repository}] cannot be read: {fault}", error.message);
         }
-        _ => CosmosError::no_package(name, shelf.universe.suggest(name)),
-    };
-    for (repository, fault) in &shelf.faults {
-        error.message = format!("{}; the repository [{repository}] cannot be read: {fault}", error.message);
-    }
-    Err(error)
+        error
+    })
 }
 
 pub(crate) async fn search(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
@@ -61,22 +48,11 @@ pub(crate) async fn search(packages: &Packages, body: &Value) -> Result<Value, C
     }
     let Search { query } = read(body)?;
     let shelf = packages.shelf().await;
-    let mut lines: Vec<(bool, String, Value)> = Vec::new();
-    for name in shelf.universe.names() {
-        let Some((_, newest)) = shelf.universe.find(name, None) else { continue };
-        let tags = newest.definition.get("tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let description = newest.definition.get("description").and_then(Value::as_str).unwrap_or_default();
-        let mut texts = [name, description].into_iter().chain(tags.iter().filter_map(Value::as_str));
-        if !query.as_ref().is_none_or(|query| texts.any(|text| plan::matches(query, text))) {
-            continue;
-        }
-        let versions = shelf.universe.versions(name);
-        let versions = versions.into_iter().map(|package| (package.version.clone(), package.release));
-        let selected = newest.definition.get("selected").and_then(Value::as_bool).unwrap_or_default();
-        lines.push((!selected, name.to_owned(), plan::found(&newest.definition, versions)));
-    }
-    lines.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    Ok(json!({ "packages": lines.into_iter().map(|(_, _, line)| line).collect::<Vec<_>>() }))
+    let lines = shelf.universe.search(query.as_deref()).into_iter().map(|hit| {
+        let definition = &hit.current.package.definition;
+        plan::found(definition, hit.versions)
+    });
+    Ok(json!({ "packages": lines.collect::<Vec<_>>() }))
 }
 
 pub(crate) async fn describe(packages: &Packages, body: &Value, version: &str) -> Result<Value, CosmosError> {
@@ -95,7 +71,7 @@ pub(crate) async fn list_versions(packages: &Packages, body: &Value) -> Result<V
     find(&shelf, &named.package_name, None)?;
     let versions = shelf.universe.versions(&named.package_name);
     let results: BTreeMap<String, String> =
-        versions.into_iter().map(|package| (package.version.clone(), package.release.to_string())).collect();
+        versions.into_iter().map(|(version, release)| (version, release.to_string())).collect();
     Ok(json!({ "results": results }))
 }
 
@@ -116,11 +92,11 @@ struct Install {
 /// What a package becomes with these options, and what to do after it was installed.
 fn rendered(
     packages: &Packages,
-    found: &Found,
+    found: &Found<'_>,
     options: &Value,
     app_id: Option<&str>,
 ) -> Result<(Rendered, Vec<String>), CosmosError> {
-    let package = &found.package;
+    let package = found.package;
     let artifacts: BTreeMap<String, Resolved> = packages
         .book()
         .artifacts(&package.name, &package.version)
@@ -134,7 +110,7 @@ fn rendered(
         options: options.clone(),
         id: app_id.map(plan::absolute),
         artifacts,
-        source: &found.source,
+        source: &found.repository.uri,
     };
     let rendered = universe::render(package, &request).map_err(|error| render_error(package, error))?;
     if !rendered.secrets.is_empty() {
@@ -198,7 +174,7 @@ pub(crate) async fn install(packages: &Packages, body: &Value, version: &str) ->
     let install: Install = read(body)?;
     let shelf = packages.shelf().await;
     let found = find(&shelf, &install.package_name, install.package_version.as_deref())?;
-    let package = &found.package;
+    let package = found.package;
     no_manager(&install, package)?;
     let mut answer = json!({ "packageName": package.name, "packageVersion": package.version });
     let mut put = |key: &str, value: Option<Value>| {
@@ -377,12 +353,20 @@ async fn installed_at(packages: &Packages, id: &str) -> Result<Installed, Cosmos
     all.into_iter().find(|one| one.id == id).ok_or_else(|| CosmosError::no_app(&id))
 }
 
+/// Versions that this one can be changed to.
+fn neighbours(shelf: &Shelf, name: &str, definition: &Value) -> (Vec<String>, Vec<String>) {
+    let versions = shelf.universe.versions(name);
+    let all = versions.keys().filter_map(|version| shelf.universe.find(name, Some(version)).ok());
+    let all: Vec<&Value> = all.map(|found| &found.package.definition).collect();
+    plan::neighbours(definition, &all)
+}
+
 /// The definition that is in the repositories now, else that of when it was installed.
 fn definition_now(shelf: &Shelf, one: &Installed) -> Value {
     shelf
         .universe
         .find(&one.name, Some(&one.version))
-        .map_or_else(|| one.definition.clone(), |(_, package)| package.definition.clone())
+        .map_or_else(|_missing| one.definition.clone(), |found| found.package.definition.clone())
 }
 
 pub(crate) async fn service_describe(packages: &Packages, body: &Value) -> Result<Value, CosmosError> {
@@ -395,14 +379,12 @@ pub(crate) async fn service_describe(packages: &Packages, body: &Value) -> Resul
     let one = installed_at(packages, &app_id).await?;
     let shelf = packages.shelf().await;
     let definition = definition_now(&shelf, &one);
-    let versions = shelf.universe.versions(&one.name);
-    let all: Vec<&Value> = versions.iter().map(|package| &package.definition).collect();
-    let (up, down) = plan::neighbours(&definition, &all);
+    let (up, down) = neighbours(&shelf, &one.name, &definition);
     let mut answer = json!({
         "package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": one.options,
     });
     let resolved = shelf.universe.find(&one.name, Some(&one.version));
-    let resolved = resolved.and_then(|(_, package)| universe::options::resolve(package, &one.options).ok());
+    let resolved = resolved.ok().and_then(|found| universe::options::resolve(found.package, &one.options).ok());
     if let (Some(answer), Some(resolved)) = (answer.as_object_mut(), resolved) {
         answer.insert("resolvedOptions".to_owned(), resolved);
     }
@@ -434,9 +416,7 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
     let found = find(&shelf, &one.name, Some(target))?;
     if target != one.version {
         let definition = definition_now(&shelf, &one);
-        let versions = shelf.universe.versions(&one.name);
-        let all: Vec<&Value> = versions.iter().map(|package| &package.definition).collect();
-        let (up, down) = plan::neighbours(&definition, &all);
+        let (up, down) = neighbours(&shelf, &one.name, &definition);
         if !up.iter().chain(&down).any(|version| version == target) {
             let valid: Vec<&String> = up.iter().chain(&down).collect();
             let text = format!(

@@ -28,8 +28,8 @@ impl CosmosError {
         Self { status, ..self }
     }
 
-    pub(crate) fn no_package(name: &str, nearest: Option<&str>) -> Self {
-        let hint = nearest.map(|nearest| format!("; did you mean {nearest}?")).unwrap_or_default();
+    pub(crate) fn no_package(name: &str, nearest: &[String]) -> Self {
+        let hint = if nearest.is_empty() { String::new() } else { format!("; did you mean {}?", nearest.join(", ")) };
         Self::new("PackageNotFound", format!("Package [{name}] not found{hint}"), json!({ "packageName": name }))
     }
 

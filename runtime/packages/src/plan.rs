@@ -52,19 +52,6 @@ pub(crate) fn found(newest: &Value, versions: impl IntoIterator<Item = (String, 
     line
 }
 
-/// Whether `pattern`, a text in which `*` stands for any, occurs in `text`, whatever the case of letters (§3, search).
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
-    let mut rest = text.as_str();
-    pattern.split('*').all(|part| match rest.find(part) {
-        Some(at) => {
-            rest = &rest[at + part.len()..];
-            true
-        }
-        None => false,
-    })
-}
-
 /// Versions that a package of this definition can be changed to: later ones that take it, earlier ones that it gives way to.
 /// `all` are the definitions of all its versions.
 pub(crate) fn neighbours(definition: &Value, all: &[&Value]) -> (Vec<String>, Vec<String>) {
@@ -96,20 +83,6 @@ pub(crate) fn absolute(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_star_stands_for_anything_and_case_for_nothing() {
-        for (pattern, text, is) in [
-            ("spark", "Apache Spark", true),
-            ("s*k", "Apache Spark", true),
-            ("park*apache", "Apache Spark", false),
-            ("*", "", true),
-            ("", "x", true),
-            ("a*a", "a", false),
-        ] {
-            assert_eq!(matches(pattern, text), is, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn a_package_is_described_in_both_forms() {

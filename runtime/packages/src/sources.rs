@@ -2,7 +2,7 @@
 //! kept for a while, and longer when it cannot be read again: one bad repository does not hide the others (§2).
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -42,6 +42,12 @@ pub(crate) enum SourceError {
     TooLarge { uri: String },
     #[error("{uri} is no repository: {why}")]
     Unreadable { uri: String, why: String },
+}
+
+/// The program's own, read once.
+fn catalog() -> Arc<Repository> {
+    static CATALOG: OnceLock<Arc<Repository>> = OnceLock::new();
+    Arc::clone(CATALOG.get_or_init(|| Arc::new(universe::catalog())))
 }
 
 struct Cached {
@@ -86,7 +92,7 @@ impl Sources {
 
     async fn repository(&self, entry: &RepositoryEntry) -> (Option<Arc<Repository>>, Option<SourceError>) {
         if entry.uri == BUILT_IN.1 {
-            return (Some(universe::catalog()), None);
+            return (Some(catalog()), None);
         }
         let now = Instant::now();
         {
@@ -114,7 +120,7 @@ impl Sources {
         let uri = entry.uri.as_str();
         let unreadable = |why: String| SourceError::Unreadable { uri: uri.to_owned(), why };
         let loaded = match kind(uri)? {
-            Kind::BuiltIn => return Ok((*universe::catalog()).clone()),
+            Kind::BuiltIn => return Ok(universe::catalog()),
             Kind::Http => universe::load::index(&self.fetch(uri).await?).map_err(|error| unreadable(error.to_string()))?,
             Kind::Artifact(sum) => {
                 let bytes = self.artifact(uri, sum).await?;
@@ -216,7 +222,7 @@ mod tests {
         assert_eq!(kind("https://universe.example.org/repo").unwrap(), Kind::Http);
         assert_eq!(kind(&artifact).unwrap(), Kind::Artifact(sum));
         assert_eq!(kind(BUILT_IN.1).unwrap(), Kind::BuiltIn);
-        for other in ["", "universe", "ftp://a/b", "file:///etc", "artifact://sha256/xyz", "builtin:///other"] {
+        for other in ["", "universe", "ftp://a/b", "file:///etc", "artifact://sha256/xyz", "clusterctl:other"] {
             assert!(kind(other).is_err(), "{other}");
         }
     }
