@@ -139,6 +139,21 @@ pub(crate) fn is_inner_path(path: &str) -> bool {
     !path.is_empty() && path.len() <= 4096 && path.split('/').all(is_file_name)
 }
 
+/// The artifacts that a definition names, as the masters give it: `{"resource": {"artifacts": …}}`. Files of this machine are no
+/// sources then.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn of_definition(definition: &Value) -> Result<BTreeMap<String, Artifact>, Vec<String>> {
+    let mut problems = Vec::new();
+    let resource = definition.get("resource").unwrap_or(&Value::Null);
+    let artifacts = read(resource, false, &mut problems);
+    if problems.is_empty() {
+        return Ok(artifacts);
+    }
+    Err(problems.into_iter().map(|problem| format!("{}: {}", problem.path.join("."), problem.what)).collect())
+}
+
 /// The artifacts that a resource file names, and what is wrong with them. `files` says whether files of this machine may be sources.
 pub(crate) fn read(resource: &Value, files: bool, problems: &mut Vec<Problem>) -> BTreeMap<String, Artifact> {
     let mut artifacts = BTreeMap::new();

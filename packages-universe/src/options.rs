@@ -132,6 +132,14 @@ pub fn resolve(package: &Package, user: &Value) -> Result<Value, OptionFaults> {
     let Some(config) = &package.config else {
         return if empty { Ok(json!({})) } else { Err(OptionFaults::NotAllowed) };
     };
+    resolve_with(config, user)
+}
+
+/// The same by a schema alone.
+///
+/// # Errors
+/// When the schema does not take them.
+pub fn resolve_with(config: &Value, user: &Value) -> Result<Value, OptionFaults> {
     let user = if user.is_null() { json!({}) } else { user.clone() };
     if !user.is_object() {
         return Err(OptionFaults::Mismatch(vec![OptionFault {
@@ -146,7 +154,7 @@ pub fn resolve(package: &Package, user: &Value) -> Result<Value, OptionFaults> {
         let message = format!("options may have {MOST_BYTES} bytes together");
         return Err(OptionFaults::Mismatch(vec![OptionFault { message, ..OptionFault::default() }]));
     }
-    let secrets = package.secrets();
+    let secrets = crate::schema::secrets(config);
     // A reference stands for a text that was checked when it was stored.
     let mut plain = merged.clone();
     let mut stored = Vec::new();

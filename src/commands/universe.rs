@@ -89,7 +89,7 @@ pub(crate) fn run(ui: &mut Printer, args: &UniverseArgs) -> Result<Exit, CliErro
 }
 
 fn lint(ui: &mut Printer, dir: &Path) -> Result<Exit, CliError> {
-    let faults = universe::lint(dir);
+    let faults = universe::lint(dir).map_err(|error| CliError::usage(format!("{} cannot be read", dir.display())).caused_by(&error))?;
     if faults.is_empty() {
         let text = format!("{}: nothing is wrong\n", dir.display());
         ui.result(&text, &Event::Done { what: "linted", name: &dir.to_string_lossy() })?;
@@ -141,8 +141,9 @@ async fn upload(client: &Client, from: &Path) -> Result<String, CliError> {
     let kind = std::fs::metadata(from).map_err(|error| unreadable(&error))?;
     let mut packed = tempfile::NamedTempFile::new().map_err(|error| unreadable(&error))?;
     if kind.is_dir() {
-        let faults = universe::lint(from);
-        if let Some(first) = faults.first() {
+        let faults = universe::lint(from)
+            .map_err(|error| CliError::usage(format!("{} cannot be read", from.display())).caused_by(&error))?;
+        if let Some(first) = faults.iter().find(|fault| fault.severity == universe::Severity::Error) {
             return Err(CliError::usage(format!("there are mistakes in {}: {first}", from.display()))
                 .hint(format!("`clusterctl universe lint {}` lists all", from.display())));
         }

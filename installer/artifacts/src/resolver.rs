@@ -15,7 +15,7 @@ use crate::event::{Event, Progress};
 use crate::http::{self, Partial};
 use crate::names;
 use crate::purl::{self, Package};
-use crate::spec::{Artifact, ArtifactKind, At, Member, Source, Sum};
+use crate::spec::{Artifact, ArtifactKind, At, Member, Source, Sum, shown};
 use crate::sums::{self, Found};
 use crate::tree::Limits;
 use crate::{clients, rootfs};
@@ -177,12 +177,12 @@ impl Resolver {
                 break;
             }
             if let Ok(Some(held)) = self.cached(name, &source.at, source.sum.as_ref()).await {
-                return Ok((held, source.home.clone(), source.at.to_string()));
+                return Ok((held, source.home.clone(), shown(&source.at)));
             }
         }
         let mut tried = Vec::new();
         for source in sources {
-            let shown = source.at.to_string();
+            let shown = shown(&source.at);
             self.tell(Event::Trying { artifact: name.clone(), source: shown.clone() });
             match self.one(name, &source.at, source.sum.as_ref(), base).await {
                 Ok(held) => return Ok((held, source.home.clone(), shown)),
@@ -200,7 +200,7 @@ impl Resolver {
     /// One file, checked.
     async fn one(&self, name: &str, at: &At, sum: Option<&Sum>, base: Option<&Path>) -> Result<Held, Fault> {
         if let At::File(path) = at {
-            return self.local(name, path, sum, base).await;
+            return self.local(name, Path::new(path), sum, base).await;
         }
         let key = key(at, sum);
         let waiting = || self.tell(Event::Waiting { artifact: name.to_owned() });
@@ -442,7 +442,7 @@ impl Resolver {
             let label = format!("{name} ({} of {})", n + 1, members.len());
             let member = member.clone();
             async move {
-                let source = member.at.to_string();
+                let source = shown(&member.at);
                 self.tell(Event::Trying { artifact: label.clone(), source: source.clone() });
                 let held = self.one(&label, &member.at, member.sum.as_ref(), base).await;
                 held.map(|held| (member, held)).map_err(|why| ObtainError::Member {
@@ -489,7 +489,7 @@ impl Resolver {
         match work.await {
             Ok(Ok(held)) => Ok(held),
             Ok(Err((Some(n), why))) => {
-                let source = members.get(n).map_or_else(String::new, |member| member.at.to_string());
+                let source = members.get(n).map_or_else(String::new, |member| shown(&member.at));
                 Err(ObtainError::Member { artifact: name.to_owned(), member: Tried { source, why } })
             }
             Ok(Err((None, why))) => Err(made(why)),

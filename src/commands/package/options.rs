@@ -35,10 +35,9 @@ pub(super) fn read(args: &OptionArgs, schema: Option<&Value>) -> Result<Value, C
 /// # Errors
 /// Every mistake, with the option's path.
 pub(super) fn check(schema: &Value, given: &Value, package: &str) -> Result<(), CliError> {
-    let merged = merge(universe::options::defaults(schema), given.clone());
-    universe::options::validate(schema, &merged).map_err(|faults| {
+    universe::options::resolve_with(schema, given).map(drop).map_err(|faults| {
         let mut error = CliError::usage(format!("{package} does not take these options"));
-        error.causes.extend(faults.iter().map(ToString::to_string));
+        error.causes.extend(faults.to_string().lines().map(str::to_owned));
         error.hint(format!("`clusterctl package options {package}` lists what can be set"))
     })
 }
