@@ -206,7 +206,7 @@ fn native(
 }
 
 /// The context of native templates.
-fn context(package: &Package, request: &Request<'_>, options: Value, id: &str) -> Value {
+pub(crate) fn context(package: &Package, request: &Request<'_>, options: Value, id: &str) -> Value {
     let artifacts: Map<String, Value> = request
         .artifacts
         .iter()

@@ -309,6 +309,21 @@ fn tags(template: &str) -> Result<Vec<Tag<'_>>, TemplateError> {
     Ok(tags)
 }
 
+/// The paths with dots that a template's tags name, with their lines.
+pub(crate) fn paths(template: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for tag in tags(template).unwrap_or_default() {
+        let line = template[..tag.start].matches('\n').count() + 1;
+        let plain = without_texts(tag.inner);
+        // An index within brackets is no part of the path.
+        let words = plain.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.')));
+        found.extend(
+            words.filter(|word| word.contains('.')).map(|word| (line, word.trim_end_matches('.').to_owned())),
+        );
+    }
+    found
+}
+
 /// Where a tag's end stands, which is not within a text.
 fn end_of(rest: &str, close: &str) -> Option<usize> {
     let mut quote = None;
