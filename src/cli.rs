@@ -15,9 +15,11 @@ use crate::commands::inventory::InventoryArgs;
 use crate::commands::login::{LoginArgs, LogoutArgs};
 use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
+use crate::commands::package::PackageArgs;
 use crate::commands::quorum::QuorumArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
+use crate::commands::universe::UniverseArgs;
 use crate::commands::up::UpArgs;
 use crate::commands::user::UserArgs;
 use crate::exit::Exit;
@@ -79,12 +81,16 @@ pub(crate) enum Command {
     Service(ServiceArgs),
     /// Run services that belong together: list, show, create, update, scale, roll back, wait, remove
     Group(GroupArgs),
+    /// Install packaged services: search, describe, options, install, list, update, uninstall
+    Package(PackageArgs),
     /// See what runs: list tasks, read their logs and files, kill one
     Task(TaskArgs),
     /// See the machines that run tasks
     Node(NodeArgs),
     /// See how the cluster is, and choose which cluster to speak to
     Cluster(ClusterCommandArgs),
+    /// See and change where packages come from: list, add, remove, lint
+    Universe(UniverseArgs),
     /// Log in to a cluster: what you may do is then yours until you log out
     Login(LoginArgs),
     /// Log out of a cluster

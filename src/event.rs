@@ -51,6 +51,8 @@ pub(crate) enum Event<'a> {
     Waiting { app: &'a str, reason: &'a str },
     /// What differs between two definitions, as `diff -u` shows it; empty when nothing does.
     Difference { name: &'a str, from: &'a str, to: &'a str, diff: &'a str },
+    /// How a package's file is had, or given to the masters.
+    Artifact { line: &'a str },
     /// A line of a task's output.
     Log { task: &'a str, stream: &'static str, line: &'a str },
     /// What a command did.

@@ -176,6 +176,7 @@ fn options(config: &Config, file: &Path, tls: &Tls) -> Result<gateway::Options, 
         let advertised = options.advertised.clone();
         options.share(Arc::new(gateway::Adopting::new(&config.state, advertised, etcd)));
     }
+    options.packages.http = to_others()?;
     let times = &mut options.master.config;
     if let Some(Span(unreachable)) = config.timeouts.unreachable {
         times.unreachable_after = unreachable;
@@ -190,6 +191,14 @@ fn options(config: &Config, file: &Path, tls: &Tls) -> Result<gateway::Options, 
     }
     options.host_paths(daemon::absolute("host_paths", &config.host_paths)?, false);
     Ok(options)
+}
+
+/// For indexes of repositories: believes whom the system believes, and shows nothing of this master.
+fn to_others() -> Result<reqwest::Client, CliError> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .build()
+        .map_err(|cause| CliError::internal("cannot make HTTP requests to repositories").caused_by(&cause))
 }
 
 /// For files of agents: with the master's certificate, and telling whose the agent's is.

@@ -16,9 +16,11 @@ pub(crate) mod inventory;
 pub(crate) mod login;
 pub(crate) mod master;
 pub(crate) mod node;
+pub(crate) mod package;
 pub(crate) mod quorum;
 pub(crate) mod service;
 pub(crate) mod task;
+pub(crate) mod universe;
 pub(crate) mod up;
 pub(crate) mod user;
 
@@ -38,9 +40,11 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Quorum(args) => quorum::run(args),
         Command::Service(args) => service::run(ui, args),
         Command::Group(args) => group::run(ui, args),
+        Command::Package(args) => package::run(ui, args),
         Command::Task(args) => task::run(ui, args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
+        Command::Universe(args) => universe::run(ui, args),
         Command::Login(args) => login::log_in(ui, args),
         Command::Logout(args) => login::log_out(ui, args),
         Command::User(args) => user::run(ui, args),

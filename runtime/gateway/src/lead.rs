@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use api::server::{Entry, serve};
 use store::{LeaderView, Store, StoreError};
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -69,30 +70,25 @@ impl Gateway {
         }
         let (seats, seen) = watch::channel(Seat::open("it starts"));
         let proxy = Proxy::new(&options, seen.clone())?;
+        let artifacts = match Artifacts::open(options.artifacts.clone()).await {
+            Ok(artifacts) => artifacts.router(),
+            Err(source) => return Err(GatewayError::Artifacts { path: options.artifacts, source }),
+        };
         let first = if options.store.is_shared() {
             None
         } else {
-            let reign = only(&options).await?;
+            let reign = only(&options, &artifacts).await?;
             seats.send_replace(Seat::Leads(reign.rooms()));
             Some(reign)
         };
-        let artifacts = match Artifacts::open(options.artifacts.clone()).await {
-            Ok(artifacts) => artifacts.router(),
-            Err(source) => {
-                if let Some(reign) = first {
-                    let _ = reign.end(false).await;
-                }
-                return Err(GatewayError::Artifacts { path: options.artifacts, source });
-            }
-        };
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(seen.clone(), artifacts, proxy, &options);
+        let door = Door::new(seen.clone(), artifacts.clone(), proxy, &options);
         let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }
         }));
         let (orders, ordered) = mpsc::channel(4);
-        let candidate = Stands { options, seats, orders: ordered, frozen: false, aside: false };
+        let candidate = Stands { options, artifacts, seats, orders: ordered, frozen: false, aside: false };
         let leading = tokio::spawn(candidate.lead(first));
         Ok(Gateway { address, orders, stop, seats: seen, leading, serving })
     }
@@ -186,9 +182,9 @@ async fn registered(mut seats: watch::Receiver<Seat<Rooms>>, wanted: usize) {
 }
 
 /// The reign of the only master of a cluster, which nobody can keep from leading but its store.
-async fn only(options: &Options) -> Result<Reign, GatewayError> {
+async fn only(options: &Options, artifacts: &Router) -> Result<Reign, GatewayError> {
     let store = options.store.open().await?;
-    let begun = Reign::begin(Arc::clone(&store), options, || {}).await;
+    let begun = Reign::begin(Arc::clone(&store), options, artifacts, || {}).await;
     if begun.is_err() {
         // So that the next attempt may open it.
         let _ = close(store.as_ref()).await;
@@ -199,6 +195,7 @@ async fn only(options: &Options) -> Result<Reign, GatewayError> {
 /// The task that stands for election.
 struct Stands {
     options: Options,
+    artifacts: Router,
     seats: watch::Sender<Seat<Rooms>>,
     orders: mpsc::Receiver<Order>,
     frozen: bool,
@@ -280,10 +277,11 @@ impl Stands {
     /// Waits until this master is elected, for as long as it takes; nothing when told to stop.
     async fn elected(&mut self, pause: &mut Duration) -> Option<Reign> {
         loop {
-            let (options, seats, aside) = (self.options.clone(), self.seats.clone(), self.aside);
+            let (options, artifacts) = (self.options.clone(), self.artifacts.clone());
+            let (seats, aside) = (self.seats.clone(), self.aside);
             let error = match self.unless_stopped(options.store.open()).await? {
                 Ok(store) => {
-                    let stood = self.unless_stopped(stand(&store, &options, &seats, aside)).await;
+                    let stood = self.unless_stopped(stand(&store, (&options, &artifacts), &seats, aside)).await;
                     if let Some(Ok(reign)) = stood {
                         self.aside = false;
                         return Some(reign);
@@ -326,7 +324,7 @@ impl Stands {
 /// One candidacy, until it is won or fails.
 async fn stand(
     store: &Arc<dyn Store>,
-    options: &Options,
+    (options, artifacts): (&Options, &Router),
     seats: &watch::Sender<Seat<Rooms>>,
     aside: bool,
 ) -> Result<Reign, GatewayError> {
@@ -338,7 +336,7 @@ async fn stand(
         if aside {
             others_first(store.observe_leader(), own).await;
         }
-        Reign::begin(Arc::clone(store), options, won).await
+        Reign::begin(Arc::clone(store), options, artifacts, won).await
     };
     let watching = watch_leader(store.observe_leader(), seats, own);
     tokio::select! {

@@ -27,6 +27,8 @@ pub struct Options {
     pub master: master::Options,
     /// Of the services framework.
     pub services: services::Options,
+    /// Of packages.
+    pub packages: packages::Options,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Options {
         Self {
             store: Source::embedded(dir),
             artifacts: dir.join("artifacts"),
+            packages: packages::Options { http: http.clone() },
             master: master::Options::new(cluster, &advertised, http),
             services: services::Options::new(&advertised),
             advertised,
@@ -129,6 +132,9 @@ pub enum GatewayError {
     /// The services framework.
     #[error("the services could not start")]
     Services(#[from] services::ServicesError),
+    /// Repositories and what was uploaded for packages.
+    #[error("what is known of packages could not be read")]
+    Packages(#[from] packages::RecordError),
     /// Users, tokens and admissions.
     #[error("what is known of users could not be read")]
     Access(#[from] access::AccessError),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use access::Access;
 use axum::Router;
 use master::Master;
+use packages::Packages;
 use services::Services;
 use store::{Candidate, LeaderView, Leadership, Prefix, Store, StoreError};
 use tokio::sync::watch;
@@ -34,6 +35,8 @@ pub(crate) struct Reign {
     /// Where there is a login.
     access: Option<Access>,
     access_ended: Option<JoinHandle<Result<(), StoreError>>>,
+    packages: Packages,
+    packages_ended: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 /// Admissions, as the master asks for them.
@@ -104,6 +107,7 @@ pub(crate) struct Rooms {
     pub(crate) link: Router,
     pub(crate) master: Router,
     pub(crate) services: Router,
+    pub(crate) packages: Router,
     pub(crate) of_master: Master,
     pub(crate) of_services: Services,
     /// Where there is a login.
@@ -140,11 +144,12 @@ impl Reign {
     pub(crate) async fn begin(
         store: Arc<dyn Store>,
         options: &Options,
+        artifacts: &Router,
         won: impl FnOnce(),
     ) -> Result<Reign, GatewayError> {
         let leadership = store.campaign(&Candidate::new(&options.advertised)).await?;
         won();
-        let begun = Reign::upon(Arc::clone(&store), leadership.clone(), options).await;
+        let begun = Reign::upon(Arc::clone(&store), leadership.clone(), options, artifacts).await;
         if begun.is_err() && options.store.is_shared() {
             // So that others may try.
             resign(store.as_ref(), &leadership).await;
@@ -156,6 +161,7 @@ impl Reign {
         store: Arc<dyn Store>,
         leadership: Leadership,
         options: &Options,
+        artifacts: &Router,
     ) -> Result<Reign, GatewayError> {
         let snapshot = store.load(&Prefix::all()).await?;
         if store::import_pending(&snapshot) {
@@ -186,15 +192,38 @@ impl Reign {
             Arc::new(master.clone()),
         );
         match started {
-            Ok((services, services_ended)) => Ok(Reign {
-                lease: Lease { store, leadership },
-                master,
-                services,
-                master_ended: Some(master_ended),
-                services_ended: Some(services_ended),
-                access,
-                access_ended,
-            }),
+            Ok((services, services_ended)) => {
+                let of_packages = options.packages.clone();
+                let begun = Packages::start(
+                    of_packages,
+                    Arc::clone(&store),
+                    leadership.clone(),
+                    &snapshot,
+                    services.router(),
+                    artifacts.clone(),
+                );
+                let (packages, packages_ended) = match begun {
+                    Ok(begun) => begun,
+                    Err(error) => {
+                        services.stop().await;
+                        stop(Some(services_ended)).await;
+                        master.stop().await;
+                        stop(Some(master_ended)).await;
+                        return Err(error.into());
+                    }
+                };
+                Ok(Reign {
+                    lease: Lease { store, leadership },
+                    master,
+                    services,
+                    master_ended: Some(master_ended),
+                    services_ended: Some(services_ended),
+                    access,
+                    access_ended,
+                    packages,
+                    packages_ended: Some(packages_ended),
+                })
+            }
             Err(error) => {
                 master.stop().await;
                 stop(Some(master_ended)).await;
@@ -208,6 +237,7 @@ impl Reign {
             link: self.master.link(),
             master: self.master.router(),
             services: self.services.router(),
+            packages: self.packages.router(),
             of_master: self.master.clone(),
             of_services: self.services.clone(),
             access: self.access.clone(),
@@ -247,6 +277,7 @@ impl Reign {
             ended = over(&mut self.master_ended) => Over::Failed(format!("the master ended: {ended}")),
             ended = over(&mut self.services_ended) => Over::Failed(format!("the services ended: {ended}")),
             ended = over(&mut self.access_ended) => Over::Failed(format!("the record of users ended: {ended}")),
+            ended = over(&mut self.packages_ended) => Over::Failed(format!("the record of packages ended: {ended}")),
             () = self.lease.lapses() => Over::Lapsed,
             by = self.lease.is_taken() => Over::Taken(by),
             () = abdicated => Over::Abdicated,
@@ -270,7 +301,11 @@ impl Reign {
             }
             stop(self.access_ended).await;
         };
-        tokio::join!(services, master, access);
+        let packages = async {
+            self.packages.stop();
+            stop(self.packages_ended).await;
+        };
+        tokio::join!(services, master, access, packages);
         let Lease { store, leadership } = self.lease;
         if shared {
             resign(store.as_ref(), &leadership).await;

@@ -21,6 +21,8 @@ pub enum Room {
     Ui,
     /// Users, tokens and admissions.
     Access,
+    /// Packages: Cosmos' interface.
+    Packages,
     /// Whether this very master leads, and who does.
     This,
 }
@@ -56,6 +58,7 @@ pub fn room(path: &str) -> (Room, String) {
         "/ping" => Room::Services,
         THIS => Room::This,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
+        path if packages::serves(path) => Room::Packages,
         path if access::serves(path) => Room::Access,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
         _ => Room::Master,
@@ -97,6 +100,11 @@ mod tests {
             ("/clusterctl/v1/master", Room::This, "/clusterctl/v1/master"),
             ("/clusterctl/v1/masters", Room::Master, "/clusterctl/v1/masters"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
+            ("/package/search", Room::Packages, "/package/search"),
+            ("/packagex", Room::Master, "/packagex"),
+            ("/service/describe", Room::Packages, "/service/describe"),
+            ("/capabilities", Room::Packages, "/capabilities"),
+            ("/clusterctl/v1/packages/a/1/artifacts", Room::Packages, "/clusterctl/v1/packages/a/1/artifacts"),
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),
             ("/clusterctl/v1/login", Room::Access, "/clusterctl/v1/login"),
             ("/clusterctl/v1/loginx", Room::Master, "/clusterctl/v1/loginx"),

@@ -95,6 +95,12 @@ pub enum ClientError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// What is to be sent cannot be read, or not sent on.
+    #[error("cannot upload the file")]
+    Read {
+        /// The cause.
+        source: std::io::Error,
+    },
     /// What was read could not be written where the caller wanted it.
     #[error("cannot write what was downloaded")]
     Write {

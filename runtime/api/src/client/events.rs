@@ -131,7 +131,7 @@ impl Client {
     pub async fn events(&self, types: &[&str]) -> Result<EventStream, ClientError> {
         let mut call =
             types.iter().fold(Call::get(["v2", "events"]), |call, kind| call.query("event_type", *kind));
-        call.accept = "text/event-stream";
+        call.accept = "text/event-stream".into();
         let (request, response) = self.timed(&call, self.answer(&call)).await?;
         Ok(EventStream { request, response, decoder: Decoder::default(), ready: VecDeque::new() })
     }

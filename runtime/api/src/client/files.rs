@@ -73,7 +73,7 @@ impl Client {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Result<u64, ClientError> {
         let mut call = files(agent, "download", path);
-        call.accept = "*/*";
+        call.accept = "*/*".into();
         let (request, mut response) = self.timed(&call, self.answer(&call)).await?;
         let mut written = 0;
         while let Some(chunk) = response.chunk().await.map_err(|error| broken(&request, &error))? {

@@ -12,9 +12,11 @@ mod files;
 mod groups;
 mod marathon;
 mod mesos;
+mod packages;
 mod retry;
 mod url;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ pub use error::{ClientError, Mistake, Refusal};
 pub use events::{EventStream, ServerEvent};
 pub use files::FileData;
 pub use marathon::AppEmbed;
+pub use packages::CosmosCall;
 pub use url::MasterUrl;
 
 /// The most that an answer may hold, in bytes: the state of a large cluster, and far from this machine's memory.
@@ -50,6 +53,8 @@ const SILENCE: Duration = Duration::from_secs(35);
 #[derive(Debug)]
 pub struct Client {
     http: reqwest::Client,
+    /// How others like it are made.
+    recipe: Recipe,
     masters: Vec<MasterUrl>,
     /// The master that answered last; tried first.
     preferred: AtomicUsize,
@@ -73,7 +78,9 @@ struct Call<'a> {
     query: Vec<(&'static str, String)>,
     body: Option<&'a Value>,
     /// The type of answer that is asked for, where it is not JSON.
-    accept: &'static str,
+    accept: Cow<'static, str>,
+    /// The type of the body, where it is more than JSON.
+    sent: Option<String>,
 }
 
 impl<'a> Call<'a> {
@@ -83,7 +90,8 @@ impl<'a> Call<'a> {
             path: path.into_iter().collect(),
             query: Vec::new(),
             body: None,
-            accept: "application/json",
+            accept: Cow::Borrowed("application/json"),
+            sent: None,
         }
     }
 
@@ -112,9 +120,12 @@ impl<'a> Call<'a> {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
         let mut request =
-            client.http.request(self.method.clone(), url).header(reqwest::header::ACCEPT, self.accept);
+            client.http.request(self.method.clone(), url).header(reqwest::header::ACCEPT, &*self.accept);
         if let Some(token) = &client.token {
             request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(sent) = &self.sent {
+            request = request.header(reqwest::header::CONTENT_TYPE, sent);
         }
         match self.body {
             Some(body) => request.json(body),
@@ -155,29 +166,12 @@ impl Client {
             1 => CONNECT.min(timeout),
             several => CONNECT_TO_ONE_OF_SEVERAL.min(timeout / several.saturating_add(1)),
         };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(connect)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none());
         if token.is_some() {
             safe_for("a token", &masters)?;
         }
-        if !masters.iter().any(MasterUrl::is_plain) {
-            // Also where a master's answer leads.
-            builder = builder.https_only(true);
-        }
-        if let Some(dialler) = dialler {
-            builder = builder.tls_backend_preconfigured(dialler.config());
-        } else if masters.iter().all(MasterUrl::is_plain) {
-            // The system's certificates take time to read, and a small container has none.
-            builder = builder.tls_certs_only([]);
-        }
-        if masters.iter().all(MasterUrl::is_loopback) {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| ClientError::Setup { reason: reasons(&error) })?;
-        Ok(Self { http, masters, preferred: AtomicUsize::new(0), timeout, token })
+        let recipe = Recipe { connect, dialler };
+        let http = recipe.client(&masters, Some(SILENCE))?;
+        Ok(Self { http, recipe, masters, preferred: AtomicUsize::new(0), timeout, token })
     }
 
     /// The masters that this client speaks to.
@@ -296,6 +290,40 @@ impl Client {
     fn first(&self) -> &MasterUrl {
         let at = self.preferred.load(Ordering::Relaxed);
         self.masters.get(at).unwrap_or(&self.masters[0])
+    }
+}
+
+/// How HTTP is spoken to these masters.
+#[derive(Debug)]
+struct Recipe {
+    connect: Duration,
+    dialler: Option<Dialler>,
+}
+
+impl Recipe {
+    /// One that gives an answer up that is `silent` for so long.
+    fn client(&self, masters: &[MasterUrl], silent: Option<Duration>) -> Result<reqwest::Client, ClientError> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(self.connect)
+            .redirect(reqwest::redirect::Policy::none());
+        if let Some(silent) = silent {
+            builder = builder.read_timeout(silent);
+        }
+        if !masters.iter().any(MasterUrl::is_plain) {
+            // Also where a master's answer leads.
+            builder = builder.https_only(true);
+        }
+        if let Some(dialler) = &self.dialler {
+            builder = builder.tls_backend_preconfigured(dialler.config());
+        } else if masters.iter().all(MasterUrl::is_plain) {
+            // The system's certificates take time to read, and a small container has none.
+            builder = builder.tls_certs_only([]);
+        }
+        if masters.iter().all(MasterUrl::is_loopback) {
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| ClientError::Setup { reason: reasons(&error) })
     }
 }
 
