@@ -172,7 +172,12 @@ fn what_grows_too_much_is_stopped() {
     let many: Vec<_> = names.iter().map(|name| file(name, "")).collect();
     let listed: Vec<_> = names.iter().map(|name| (name.as_str(), 0o100_644, &b""[..])).collect();
     let zeros = "\0".repeat(512 << 10);
-    let noise: Vec<u8> = (0..2_u32 << 20).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
+    let mut random = 1_u64;
+    let noise = std::iter::repeat_with(|| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        random.to_be_bytes()[0]
+    });
+    let noise: Vec<u8> = noise.take(2 << 20).collect();
     let sparse = {
         let mut header = entry(EntryType::Regular, "huge", "", 0o644, b"");
         let mut parsed = tar::Header::from_byte_slice(&header).clone();
