@@ -24,6 +24,7 @@ mod lock;
 mod paths;
 mod recover;
 mod run;
+mod sandbox_files;
 mod shims;
 mod signals;
 mod view;

@@ -29,7 +29,7 @@ use super::shims::Shims;
 use super::signals::Signals;
 use super::view::{self, Question};
 use super::worker::{self, Done};
-use super::{Alive, DaemonError, Options, Parts, gc, lock, volumes};
+use super::{Alive, DaemonError, Options, Parts, gc, lock, sandbox_files, volumes};
 use crate::detect;
 use crate::health::Looker;
 
@@ -374,6 +374,24 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
                     let _ = inputs.send(Input::Probed(container, number, finding)).await;
                 });
             }
+            Effect::WritePeers(container, peers) => {
+                let Some(task) = self.state.tasks.get(&container) else { return };
+                let (info, directory, terms) =
+                    (task.info.clone(), task.directory.clone(), self.terms.clone());
+                let (shims, inputs) = (self.shims.clone(), self.inputs.clone());
+                self.work.spawn(async move {
+                    let version = peers.version;
+                    let written = shims.blocking(move || {
+                        let user = user_of(&terms, &info)?;
+                        sandbox_files::write_peers(&directory, &peers, user.as_ref())
+                    });
+                    let written = written.await.and_then(|written| written);
+                    if let Err(why) = &written {
+                        tracing::warn!("a task is not told of its peers: {why}");
+                    }
+                    let _ = inputs.send(Input::PeersWritten(container, version, written)).await;
+                });
+            }
             Effect::Done(how) => self.over = Some(how.map_err(DaemonError::Refused)),
             // The disk's, which has done it.
             Effect::KeepEpoch(_)
@@ -411,7 +429,15 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
                 let fetched = fetcher.fetch(&info.command.uris, &directory, user.as_ref()).await;
                 fetched.map_err(|e| e.to_string())?;
                 // After what was fetched, so that nothing of it lands outside.
-                shims.blocking(move || volumes::link(&links, &directory)).await?
+                let peers = info.peers.clone();
+                shims
+                    .blocking(move || {
+                        volumes::link(&links, &directory)?;
+                        peers.map_or(Ok(()), |peers| {
+                            sandbox_files::write_peers(&directory, &peers, user.as_ref())
+                        })
+                    })
+                    .await?
             };
             let ready = ready.await;
             let _ = inputs.send(Input::Prepared(container, ready)).await;

@@ -216,6 +216,7 @@ pub(crate) fn task(id: &str, line: &str) -> TaskInfo {
         grace: Some(Duration::from_secs(3)),
         checks: vec![],
         labels: std::collections::BTreeMap::new(),
+        peers: None,
         volumes: vec![],
     }
 }
