@@ -23,6 +23,7 @@ mod lifeline;
 mod lock;
 mod paths;
 mod recover;
+mod roots;
 mod run;
 mod sandbox_files;
 mod shims;
