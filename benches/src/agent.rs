@@ -149,6 +149,13 @@ impl Agent {
             Some(master_message::Body::Launch(it)) => self.launch(it, now, out),
             Some(master_message::Body::Kill(it)) => self.kill(&it, now, out),
             Some(master_message::Body::Acknowledge(it)) => self.acknowledge(&it, now, out),
+            // As one that has written it.
+            Some(master_message::Body::PeersChanged(it)) => {
+                let version = it.peers.map_or(0, |peers| peers.version);
+                let (framework_id, task_id) = (it.framework_id, it.task_id);
+                let held = wire::PeersHeld { framework_id, task_id, version };
+                out.push(message(agent_message::Body::PeersHeld(held)));
+            }
             None => {}
         }
     }
@@ -362,6 +369,7 @@ mod tests {
                         }
                         agent_message::Body::Health(report) => all.push(format!("healthy {}", report.check)),
                         agent_message::Body::Pong(_) => all.push("pong".to_owned()),
+                        agent_message::Body::PeersHeld(held) => all.push(format!("peers {}", held.version)),
                         agent_message::Body::Register(_) => all.push("register".to_owned()),
                     }
                 }

@@ -173,6 +173,39 @@ impl<'s> Cluster<'s> {
         }
     }
 
+    /// Waits until a task's sandbox tells of such peers.
+    pub(crate) fn until_told(&self, task: &str, so: impl Fn(&Value) -> bool) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use rustix::fs::inotify;
+
+        let sandbox = sandbox_of(&self.stage.path("state"), task).unwrap();
+        let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+        inotify::add_watch(&changes, &sandbox, inotify::WatchFlags::MOVED_TO).unwrap();
+        let since = Instant::now();
+        loop {
+            let text = fs::read_to_string(sandbox.join("peers.json")).unwrap();
+            if so(&serde_json::from_str(&text).unwrap()) {
+                return;
+            }
+            let left = LIMIT.saturating_sub(since.elapsed());
+            let left = Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap(), tv_nsec: 0 };
+            let mut wait = [PollFd::new(&changes, PollFlags::IN)];
+            assert_ne!(poll(&mut wait, Some(&left)).unwrap(), 0, "{task} was told of nothing else: {text}");
+            rustix::io::read(&changes, &mut [0; 4096]).unwrap();
+        }
+    }
+
+    /// What the master answers.
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let mut stream = TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    }
+
     /// Ids of the running tasks of a service.
     pub(crate) fn running(&self, service: &str) -> Vec<String> {
         let mut ids: Vec<_> = self.json(&["service", "show", service, "-o", "json"])["app"]["tasks"]
@@ -235,6 +268,22 @@ impl Drop for Cluster<'_> {
             }
         }
     }
+}
+
+/// The newest sandbox of a task, whichever agent has it.
+fn sandbox_of(dir: &Path, task: &str) -> Option<PathBuf> {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in
+            fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.file_type().is_ok_and(|t| t.is_dir()))
+        {
+            if entry.file_name() == task {
+                return Some(entry.path().join("runs/latest"));
+            }
+            dirs.push(entry.path());
+        }
+    }
+    None
 }
 
 fn signal(pid: i32, signal: Signal) {

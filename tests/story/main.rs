@@ -127,7 +127,8 @@ fn play(stage: &Stage, ports: &str) {
     cluster.run(&["service", "remove", "/shop/web", "-y"]);
     assert_eq!(apps(&cluster), 0);
 
-    let cluster = change_a_group(stage, ports, cluster);
+    let mut cluster = change_a_group(stage, ports, cluster);
+    know_each_other(stage, &mut cluster);
     cluster.stop();
 }
 
@@ -183,6 +184,80 @@ fn change_a_group<'s>(stage: &'s Stage, ports: &str, cluster: Cluster<'s>) -> Cl
     cluster.run(&["group", "remove", "/store", "-y"]);
     assert_eq!(apps(&cluster), 0);
     cluster
+}
+
+/// Services that work together: each instance is told of all others before it runs, and of every change; others can ask.
+fn know_each_other(stage: &Stage, cluster: &mut Cluster<'_>) {
+    let service = |id: &str| {
+        serde_json::json!({
+            "id": id, "cpus": 0.1, "mem": 64, "instances": 1, "labels": {"CLUSTERCTL_PEERS": "/ring"},
+            "cmd": format!(
+                "echo I am $CLUSTERCTL_INSTANCE_NAME among $(cut -f3 peers.tsv); exec {} --exact helper_serve --ignored --nocapture",
+                stage.path("server").display()
+            ),
+            "portDefinitions": [{"port": 0, "name": "http"}],
+            "healthChecks": [{
+                "protocol": "HTTP", "path": "/health", "portIndex": 0,
+                "gracePeriodSeconds": 30, "intervalSeconds": 1, "delaySeconds": 0, "timeoutSeconds": 5
+            }],
+        })
+        .to_string()
+    };
+    cluster.run_with(&["service", "create", "-f", "-"], &service("/ring/node"));
+    cluster.run_with(&["service", "create", "-f", "-"], &service("/ring/seed"));
+    let (node, seed) = (cluster.running("/ring/node").remove(0), cluster.running("/ring/seed").remove(0));
+    assert!(cluster.run(&["service", "logs", "/ring/node"]).contains("I am node-0 among node-0\n"));
+    assert!(cluster.run(&["service", "logs", "/ring/seed"]).contains("I am seed-0 among node-0 seed-0\n"));
+
+    // Whoever was there first is told of whoever comes.
+    let told = |cluster: &Cluster<'_>, expected: &[&str]| {
+        let mut running: Vec<String> = cluster.running("/ring/node");
+        running.extend(cluster.running("/ring/seed"));
+        running.sort();
+        for task in [&node, &seed] {
+            cluster.until_told(task, |peers| {
+                let members = peers["members"].as_array().unwrap();
+                let names: Vec<&str> =
+                    members.iter().map(|member| member["name"].as_str().unwrap()).collect();
+                let mut tasks: Vec<&str> =
+                    members.iter().map(|member| member["task"].as_str().unwrap()).collect();
+                tasks.sort_unstable();
+                names == expected
+                    && tasks == running
+                    && members.iter().all(|member| member["state"] == "running")
+            });
+        }
+    };
+    told(cluster, &["node-0", "seed-0"]);
+    cluster.run(&["service", "scale", "/ring/node", "3"]);
+    told(cluster, &["node-0", "node-1", "node-2", "seed-0"]);
+
+    // One is killed; its successor has its name.
+    let victim = cluster.running("/ring/node").into_iter().find(|task| *task != node).unwrap();
+    cluster.run(&["task", "kill", &victim, "-y"]);
+    cluster.until("the killed instance is replaced", |cluster| {
+        let now = cluster.running("/ring/node");
+        now.len() == 3 && !now.contains(&victim)
+    });
+    told(cluster, &["node-0", "node-1", "node-2", "seed-0"]);
+
+    // An agent killed: its tasks know what they knew, and hear what is new.
+    cluster.kill_an_agent();
+    cluster.run(&["service", "wait", "/ring/node"]);
+    told(cluster, &["node-0", "node-1", "node-2", "seed-0"]);
+    cluster.run(&["service", "scale", "/ring/node", "2"]);
+    told(cluster, &["node-0", "node-1", "seed-0"]);
+
+    // Others ask.
+    let found = cluster.get("/mesos_dns/v1/services/_http._node-ring._tcp.marathon.mesos");
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
+    let port: u16 = found[0]["port"].as_str().unwrap().parse().unwrap();
+    let ip = found[0]["ip"].as_str().unwrap();
+    assert!(std::net::TcpStream::connect((ip, port)).is_ok(), "{found}");
+    let leader = cluster.get("/mesos_dns/v1/hosts/leader.mesos");
+    assert_eq!(leader[0]["ip"], "127.0.0.1", "{leader}");
+    assert_eq!(cluster.get("/mesos_dns/v1/hosts/no.marathon.mesos")[0]["ip"], "");
+    cluster.run(&["group", "remove", "/ring", "-y"]);
 }
 
 /// A group: its `web` depends on a group in it, of which the `db` takes a moment to be healthy.

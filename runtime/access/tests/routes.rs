@@ -173,7 +173,7 @@ fn example(path: &str) -> String {
 type Arm = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// What the room of services takes apart by hand.
-const SERVICES: [Arm; 13] = [
+const SERVICES: [Arm; 15] = [
     (r#"("GET", ["ping"])"#, &[("GET", "/ping")]),
     (r#"(_, ["v2", "apps", ..])"#, &[]),
     (r#"(_, ["v2", "groups", ..])"#, &[]),
@@ -190,6 +190,8 @@ const SERVICES: [Arm; 13] = [
     (r#"("GET", ["v2", "info"])"#, &[("GET", "/v2/info")]),
     (r#"("GET", ["v2", "leader"])"#, &[("GET", "/v2/leader")]),
     (r#"("DELETE", ["v2", "leader"])"#, &[("DELETE", "/v2/leader")]),
+    (r#"("GET", ["mesos_dns", "v1", "services", name])"#, &[("GET", "/mesos_dns/v1/services/x")]),
+    (r#"("GET", ["mesos_dns", "v1", "hosts", name])"#, &[("GET", "/mesos_dns/v1/hosts/x")]),
 ];
 
 /// The rest of them: what is answered with an error.
@@ -270,7 +272,7 @@ fn paths_in(text: &str) -> BTreeSet<&str> {
 }
 
 /// What the door itself answers, or takes off: it matches texts.
-const DOOR: [(&str, &str, Option<&str>); 20] = [
+const DOOR: [(&str, &str, Option<&str>); 21] = [
     ("gateway/src/route.rs", "/", Some("/")),
     ("gateway/src/route.rs", "/clusterctl.link.v1.Link/", None),
     ("gateway/src/route.rs", "/service/marathon", None),
@@ -279,6 +281,7 @@ const DOOR: [(&str, &str, Option<&str>); 20] = [
     ("gateway/src/route.rs", "/ping", Some("/ping")),
     ("gateway/src/route.rs", "/v2", None),
     ("gateway/src/route.rs", "/v2/", None),
+    ("gateway/src/route.rs", "/mesos_dns/v1/", None),
     ("gateway/src/route.rs", "/metrics", Some("/metrics")),
     ("gateway/src/route.rs", "/metrics/prometheus", Some("/metrics/prometheus")),
     ("gateway/src/route.rs", "/ui", Some("/ui")),

@@ -155,6 +155,7 @@ impl Bench<'_> {
             grace_ms: 1000,
             namespaces: Namespaces { pid: namespaces, mount: namespaces },
             mounts: vec![],
+            root: None,
             no_new_privileges: true,
         })
     }

@@ -36,8 +36,8 @@ use cache::{Cache, Got, Known};
 pub use digest::Digest;
 pub use error::{FetchError, Why};
 use http::{Answer, Body};
-use job::Job;
 pub use job::Limits;
+use job::{Action, Job};
 use plan::{Plan, Source};
 
 /// How many addresses of one task are downloaded at a time.
@@ -172,6 +172,38 @@ impl Fetcher {
         }
         Ok(())
     }
+
+    /// Unpacks a root file system into an empty directory, as root, with its owners and links. Stops when dropped.
+    ///
+    /// # Errors
+    /// When the address is no artifact's, it cannot be had, or is no archive of a root file system. What was unpacked is left.
+    pub async fn unpack_root(&self, address: &str, into: &Path) -> Result<(), FetchError> {
+        let (uri, mut plan) = look(&whole(address))?;
+        let unpacked = async {
+            artifact_sum(address)?;
+            let got = self.inner.obtain(&plan).await?;
+            plan.action = Action::Root;
+            self.inner.deliver(plan, &got, into, None).await
+        };
+        unpacked.await.map_err(|why| FetchError { uri, why })
+    }
+}
+
+/// The sum in an artifact's address.
+///
+/// # Errors
+/// When it is none.
+pub fn artifact_sum(address: &str) -> Result<Digest, Why> {
+    match plan::plan(&whole(address))?.source {
+        Source::Artifact(sum) => Ok(sum),
+        Source::Http(_) | Source::File(_) => {
+            Err(Why::Address("an artifact's address is artifact://sha256/ and 64 hexadecimal digits".into()))
+        }
+    }
+}
+
+fn whole(address: &str) -> Uri {
+    Uri { value: address.to_owned(), executable: false, extract: false, cache: true, output_file: None }
 }
 
 fn look(uri: &Uri) -> Result<(String, Plan), FetchError> {

@@ -28,7 +28,7 @@ use std::process::ExitCode;
 pub use outcome::Outcome;
 
 pub(crate) use check::{Answer as CheckAnswer, Question as CheckQuestion};
-pub(crate) use entry::{become_user, chain};
+pub(crate) use entry::{become_user, bound_capabilities, chain};
 pub(crate) use supervisor::LOCK;
 pub(crate) use tree::Tree;
 

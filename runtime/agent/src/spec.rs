@@ -45,6 +45,9 @@ pub struct Spec {
     /// What of the host it sees elsewhere; only with a mount namespace of its own.
     #[serde(default)]
     pub mounts: Vec<Mount>,
+    /// The root file system it runs in; the host's own when absent. Needs both namespaces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<RootFs>,
     /// Whether set-user-id programs stay without effect; so they do when nothing is said.
     #[serde(default = "yes")]
     pub no_new_privileges: bool,
@@ -147,6 +150,15 @@ pub struct Mount {
     /// Whether it cannot be written to.
     #[serde(default)]
     pub read_only: bool,
+}
+
+/// A root file system of a task's own: an image that many tasks share, and what this one writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootFs {
+    /// The image; never written to.
+    pub image: PathBuf,
+    /// The task's own directory, with `upper`, `work` and `merged` in it.
+    pub scratch: PathBuf,
 }
 
 /// That a task was started. Written by the shim before the task's program runs.
@@ -257,6 +269,7 @@ mod tests {
             grace_ms: 3000,
             namespaces: Namespaces::default(),
             mounts: vec![],
+            root: None,
             no_new_privileges: true,
         }
     }

@@ -1,9 +1,17 @@
 //! Who a task runs as: numbers, looked up in the machine's own files.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use serde::{Deserialize, Serialize};
+
+use crate::files::beneath::{Links, Root};
+
+/// Of a root file system's list of users or groups.
+const MAX_FILE: u64 = 1 << 20;
 
 /// A user as the kernel knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +32,25 @@ pub struct User {
 /// When the files cannot be read.
 pub fn lookup(name: &str) -> io::Result<Option<User>> {
     Ok(find(name, &fs::read_to_string("/etc/passwd")?, &fs::read_to_string("/etc/group")?))
+}
+
+/// The same in the `/etc/passwd` and `/etc/group` of a root file system; links in there lead nowhere else.
+///
+/// # Errors
+/// When the files are there and cannot be read.
+pub(crate) fn lookup_in(image: &Path, name: &str) -> io::Result<Option<User>> {
+    let root = Root::open(image)?;
+    let read = |path: &str| match root.get(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK, Links::Inside)
+    {
+        Ok(file) => {
+            let mut text = String::new();
+            File::from(file).take(MAX_FILE).read_to_string(&mut text)?;
+            Ok(text)
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        Err(e) => Err(e),
+    };
+    Ok(find(name, &read("etc/passwd")?, &read("etc/group")?))
 }
 
 fn find(name: &str, passwd: &str, group: &str) -> Option<User> {

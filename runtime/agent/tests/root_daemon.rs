@@ -291,3 +291,171 @@ async fn a_volume_that_cannot_be_mounted_fails_its_task_and_says_why() {
     agent.tell("stop").await;
     agent.wait().await;
 }
+
+/// A root file system of one program, busybox, with what real ones have and what hostile ones may have.
+fn image() -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed");
+    let mut add = |kind: tar::EntryType, path: &str, mode: u32, user: u64, bytes: &[u8], link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(user);
+        header.set_gid(user);
+        header.set_size(bytes.len() as u64);
+        if kind == tar::EntryType::Char {
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+        }
+        match kind {
+            tar::EntryType::Symlink => builder.append_link(&mut header, path, link).unwrap(),
+            _ => builder.append_data(&mut header, path, bytes).unwrap(),
+        }
+    };
+    use tar::EntryType::{Char, Directory, Regular, Symlink};
+    for (path, mode, user) in [
+        ("usr/bin/", 0o755, 0),
+        ("etc/", 0o755, 0),
+        ("tmp/", 0o1777, 0),
+        ("home/app/", 0o700, 12_345),
+        ("dev/", 0o755, 0),
+    ] {
+        add(Directory, path, mode, user, b"", "");
+    }
+    add(Regular, "usr/bin/busybox", 0o4755, 0, &busybox, "");
+    add(Symlink, "bin", 0o777, 0, b"", "usr/bin");
+    for name in ["sh", "cat", "id", "ls", "pwd", "sleep", "stat", "touch", "readlink", "test", "grep"] {
+        // Absolute, as it is common, and right in there alone.
+        add(Symlink, &format!("usr/bin/{name}"), 0o777, 0, b"", "/usr/bin/busybox");
+    }
+    add(Regular, "etc/passwd", 0o644, 0, b"root:x:0:0::/:/bin/sh\napp:x:12345:12345::/:/bin/sh\n", "");
+    add(Regular, "etc/group", 0o644, 0, b"app:x:12345:\n", "");
+    add(Symlink, "etc/resolv.conf", 0o777, 0, b"", "../run/nothing/resolv.conf");
+    add(Regular, "home/app/mine", 0o600, 12_345, b"mine\n", "");
+    add(Symlink, "away", 0o777, 0, b"", "/../../../../etc");
+    add(Char, "dev/console", 0o666, 0, b"", "");
+    builder.into_inner().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn a_task_runs_in_a_root_file_system_of_its_own_and_so_does_its_check() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("root"));
+    let address = master.hold(image());
+    let data = dir.path().join("allowed/data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("file"), "of the host\n").unwrap();
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut agent = Agent::start_fetching(dir.path(), &master, Some(&parent.0));
+    let (mut session, _) = master.admitted(1).await;
+    let script = "
+        set -e
+        id -u; id -un; pwd; cat /home/app/mine; echo new > /home/app/made; cat /srv/data/file
+        echo x > /dev/null; echo x > /tmp/x; echo x > /dev/shm/x; test -c /dev/urandom; test ! -e /dev/console
+        echo through > /dev/stdout; test -e /proc/1; test -s /etc/resolv.conf; test -s /etc/hosts
+        readlink /usr/bin/cat; stat -c %a /usr/bin/busybox; stat -c %a /tmp
+        touch /sys/x 2>/dev/null || echo /sys is closed
+        echo x > /srv/data/new 2>/dev/null || echo the volume is closed
+        test /mnt/mesos/sandbox -ef .; test -e /mnt/mesos/sandbox/stdout; test ! -e /etc/shadow; test ! -e /var
+        while ! test -e checked; do sleep 0.05; done
+        echo done
+    ";
+    let mut first = task("t", script);
+    first.command.user = Some("app".into());
+    first.labels = [("CLUSTERCTL_ROOTFS".to_owned(), address.clone())].into();
+    let host_path: String = data.to_str().unwrap().into();
+    first.volumes = vec![Volume { container_path: "/srv/data".into(), host_path, read_only: true }];
+    let command =
+        CommandLine::Shell("test -e /home/app/made && test ! -e /etc/shadow && echo yes > checked".into());
+    first.checks = vec![check(CheckKind::Command(command), Some(100))];
+    let mut second = task("t2", "test ! -e /home/app/made && exit 7");
+    second.labels.clone_from(&first.labels);
+    second.command.user = Some("12345".into());
+    session.launch(&first).await;
+    session.launch(&second).await;
+    let (mut ended, mut code) = (None, None);
+    while ended.is_none() || code.is_none() {
+        let status = session.update().await;
+        session.acknowledge(&status).await;
+        match (status.task.as_str(), status.state.is_terminal()) {
+            ("t", true) => ended = Some(status),
+            ("t2", true) => code = Some(status),
+            _ => {}
+        }
+    }
+    let stdout = std::fs::read_to_string(in_sandbox(dir.path(), "t", "stdout")).unwrap();
+    let stderr = std::fs::read_to_string(in_sandbox(dir.path(), "t", "stderr")).unwrap();
+    assert_eq!(ended.unwrap().state, TaskState::Finished, "{stdout}\n{stderr}");
+    let sandbox = in_sandbox(dir.path(), "t", "").canonicalize().unwrap();
+    let expected = format!(
+        "12345\napp\n{}\nmine\nof the host\nthrough\n/usr/bin/busybox\n755\n1777\n/sys is closed\nthe volume is closed\ndone\n",
+        sandbox.display()
+    );
+    assert_eq!(stdout, expected, "{stderr}");
+    let code = code.unwrap();
+    assert_eq!(
+        code.message.as_deref(),
+        Some("Command exited with status 7"),
+        "what one writes another does not see"
+    );
+    assert_eq!(master.asked(), 1, "fetched once");
+    // The image is as it was, and what was written over it is gone with the task.
+    let images: Vec<_> = std::fs::read_dir(dir.path().join("roots/sha256")).unwrap().flatten().collect();
+    assert_eq!(images.len(), 1);
+    let image = images[0].path();
+    assert!(!image.join("home/app/made").exists());
+    assert_eq!(std::fs::metadata(image.join("home/app/mine")).unwrap().uid(), 12_345);
+    assert_eq!(std::fs::metadata(image.join("usr/bin/busybox")).unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(std::fs::metadata(dir.path().join("roots")).unwrap().mode() & 0o777, 0o700);
+    let scratch = sandbox.with_file_name(format!("{}.root", sandbox.file_name().unwrap().to_str().unwrap()));
+    let gone = async {
+        while scratch.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    cluster::soon("the end of what the task wrote", gone).await;
+    assert_eq!(parent.tasks(), [""; 0], "nothing is left");
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
+async fn a_root_file_system_that_cannot_be_had_fails_its_task_and_says_why() {
+    let (dir, mut master, parent) = (work_dir(), Master::start().await, Parent::new("noroot"));
+    let good = master.hold(image());
+    let zip = master.hold(b"PK\x03\x04 no tar".to_vec());
+    let nobody = "artifact://sha256/e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let mut agent = Agent::start_fetching(dir.path(), &master, Some(&parent.0));
+    let (mut session, _) = master.admitted(1).await;
+    for (id, address, user, why) in [
+        ("missing", nobody, None, "404"),
+        ("address", "http://h/x.tar", None, "names no root file system"),
+        ("zip", zip.as_str(), None, "keeps no owners"),
+        ("user", good.as_str(), Some("nobody"), "there is no user nobody in the task's root file system"),
+    ] {
+        let mut task = task(id, "true");
+        task.labels = [("CLUSTERCTL_ROOTFS".to_owned(), address.to_owned())].into();
+        task.command.user = user.map(str::to_owned);
+        session.launch(&task).await;
+        let end = session.until(id, TaskState::Failed).await;
+        assert!(end.message.as_ref().unwrap().contains(why), "{id}: {end:?}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path().join("roots/sha256")).unwrap().count(), 1);
+    agent.tell("stop").await;
+    agent.wait().await;
+
+    // Without isolation there is nothing to put it in.
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let mut agent = Agent::start_fetching(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let mut task = task("t", "true");
+    task.labels = [("CLUSTERCTL_ROOTFS".to_owned(), nobody.to_owned())].into();
+    session.launch(&task).await;
+    let end = session.until("t", TaskState::Failed).await;
+    assert!(end.message.as_ref().unwrap().contains("needs an agent that runs as root"), "{end:?}");
+    agent.tell("stop").await;
+    agent.wait().await;
+}

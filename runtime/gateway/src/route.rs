@@ -60,6 +60,7 @@ pub fn room(path: &str) -> (Room, String) {
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if packages::serves(path) => Room::Packages,
         path if access::serves(path) => Room::Access,
+        path if path.starts_with("/mesos_dns/v1/") => Room::Services,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
         _ => Room::Master,
     };
@@ -96,6 +97,8 @@ mod tests {
             ("/mesos", Room::Master, "/"),
             ("/mesos/state", Room::Master, "/state"),
             ("/slaves", Room::Master, "/slaves"),
+            ("/mesos_dns/v1/hosts/leader.mesos", Room::Services, "/mesos_dns/v1/hosts/leader.mesos"),
+            ("/mesos_dns", Room::Master, "/mesos_dns"),
             ("/clusterctl/v1/cluster", Room::Master, "/clusterctl/v1/cluster"),
             ("/clusterctl/v1/master", Room::This, "/clusterctl/v1/master"),
             ("/clusterctl/v1/masters", Room::Master, "/clusterctl/v1/masters"),

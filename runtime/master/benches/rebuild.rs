@@ -69,6 +69,7 @@ fn report(framework: &FrameworkId, agent: &AgentId, number: usize) -> Report {
         checks: vec![],
         volumes: vec![],
         labels: (0..LABELS).map(|n| (format!("key-{n}"), format!("value-{n}"))).collect(),
+        peers: None,
     };
     let status = TaskStatus {
         task: id,
@@ -84,7 +85,14 @@ fn report(framework: &FrameworkId, agent: &AgentId, number: usize) -> Report {
     };
     let directory =
         format!("/var/lib/clusterctl/agent/slaves/S0/frameworks/F/executors/task-{number}/runs/1");
-    Report { framework: framework.clone(), info: Arc::new(info), status, health: vec![], directory }
+    Report {
+        framework: framework.clone(),
+        info: Arc::new(info),
+        status,
+        health: vec![],
+        directory,
+        peers: None,
+    }
 }
 
 /// What an earlier master with so many agents left in its store: its records, the agents' ids, and the framework's.

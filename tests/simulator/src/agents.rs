@@ -551,6 +551,9 @@ impl World {
             | Effect::Remove(..)
             | Effect::CancelPrepare(_)
             | Effect::Probe(..) => {}
+            Effect::WritePeers(container, peers) => {
+                self.agent_input(agent, Input::PeersWritten(container, peers.version, Ok(())));
+            }
         }
     }
 

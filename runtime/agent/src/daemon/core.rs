@@ -10,6 +10,7 @@
 
 mod life;
 mod link;
+mod peers;
 mod task;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use api::Moment;
 use api::link::wire;
 use api::marathon::Uuid;
-use api::mesos::{Check, TaskInfo, TaskKey};
+use api::mesos::{Check, Peers, TaskInfo, TaskKey};
 use scheduler::{AgentId, FrameworkId, Resources};
 
 use crate::adopt::Why;
@@ -96,6 +97,8 @@ pub struct Journal {
     pub kill: Option<KillWhy>,
     /// That it was found ready.
     pub ready: Option<Ready>,
+    /// Which peers its sandbox tells of.
+    pub peers: Option<u64>,
 }
 
 /// What became of a task that an agent finds when it starts.
@@ -147,6 +150,8 @@ pub enum Input {
     LookedAt(Uuid, Found),
     /// A group was emptied, or would not be.
     Emptied(Uuid, Result<(), String>),
+    /// A sandbox tells of these peers, or could not be made to.
+    PeersWritten(Uuid, u64, Result<(), String>),
     /// A check looked.
     Probed(Uuid, usize, Finding),
     /// Time has passed.
@@ -187,6 +192,8 @@ pub enum Effect {
     LookAgain(Uuid),
     /// Look after a task, by its check of this number, then [`Input::Probed`].
     Probe(Uuid, usize, Box<Check>),
+    /// Let a sandbox tell of these peers, then [`Input::PeersWritten`].
+    WritePeers(Uuid, Peers),
     /// Tell the master.
     Send(u64, Box<wire::AgentMessage>),
     /// Close a stream to a master; the reason is for the log.
@@ -339,6 +346,9 @@ pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
         Input::Emptied(_, Err(_)) => {}
         Input::Emptied(container, Ok(())) => life::emptied(state, container, now, out),
         Input::Probed(container, check, probe) => life::probed(state, container, check, probe, now, out),
+        Input::PeersWritten(container, version, written) => {
+            peers::written(state, container, version, written.is_ok(), out);
+        }
         Input::Tick => life::tick(state, now, out),
         Input::ShutDown { at_once } => life::shut_down(state, at_once, now, out),
         Input::Forgotten(container) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use api::link::{info_from_wire, info_to_wire, wire};
 use api::marathon::{Timestamp, Uuid};
-use api::mesos::{Reason, Response, TaskState};
+use api::mesos::{Reason, Response, TaskInfo, TaskState};
 use prost::Message;
 use scheduler::FrameworkId;
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,8 @@ struct JournalFile {
     kill: Option<KillWhy>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ready: Option<ReadyFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    peers: Option<u64>,
 }
 
 /// That a task was found ready, and by which answer.
@@ -199,7 +201,7 @@ impl Meta {
             version: PROTOCOL,
             framework: task.framework.to_string(),
             directory: task.directory.clone(),
-            info: hex(&info_to_wire(&task.info).encode_to_vec()),
+            info: hex(&description(&task.info).encode_to_vec()),
         };
         record::draft(&dir, &file)
     }
@@ -212,6 +214,7 @@ impl Meta {
             last: journal.last.as_ref().map(Said::of),
             kill: journal.kill.clone(),
             ready: journal.ready.as_ref().map(ReadyFile::of),
+            peers: journal.peers,
         };
         record::write(&self.task(container), &file, Durability::ThisBoot)
     }
@@ -237,6 +240,7 @@ impl Meta {
                 last: file.last.and_then(Said::update),
                 kill: file.kill,
                 ready: file.ready.map(ReadyFile::ready),
+                peers: file.peers,
             },
             Ok(None) => Journal::default(),
             Err(e) => {
@@ -304,6 +308,15 @@ impl Meta {
         fs::rename(dir, &to).map_err(failed("put aside", dir))?;
         Ok(to)
     }
+}
+
+/// Which peers it was launched with, not who they are: that is in its sandbox, and may be long.
+fn description(info: &TaskInfo) -> wire::TaskInfo {
+    let mut wire = info_to_wire(info);
+    if let Some(peers) = &mut wire.peers {
+        (peers.json, peers.tsv) = (String::new(), String::new());
+    }
+    wire
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -374,6 +387,7 @@ mod tests {
                 at: Timestamp::from_millis(5),
                 response: Some(Response { status: 200, content_type: "t".into(), body: "b".into() }),
             }),
+            peers: Some(u64::MAX),
         };
         meta.keep_journal(task.container, &journal).unwrap();
         assert_eq!(meta.read_journal(task.container), journal);

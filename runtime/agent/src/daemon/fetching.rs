@@ -20,6 +20,10 @@ pub trait Fetcher: Clone + Send + Sync + 'static {
         sandbox: &Path,
         user: Option<&User>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Unpacks the root file system that an artifact is into an empty directory, with its owners.
+    fn unpack_root(&self, address: &str, into: &Path)
+    -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
 /// Shows sandboxes by other names.
@@ -45,6 +49,10 @@ impl Fetcher for NothingToFetch {
             }
         }
     }
+
+    async fn unpack_root(&self, address: &str, _: &Path) -> Result<(), String> {
+        Err(format!("this agent was started without a fetcher and cannot get {address}"))
+    }
 }
 
 /// Shows nothing.
@@ -66,6 +74,14 @@ impl Fetcher for crate::fetch::Fetcher {
         user: Option<&User>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         crate::fetch::Fetcher::fetch(self, uris, sandbox, user)
+    }
+
+    fn unpack_root(
+        &self,
+        address: &str,
+        into: &Path,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        crate::fetch::Fetcher::unpack_root(self, address, into)
     }
 }
 

@@ -9,6 +9,7 @@ use api::marathon::Uuid;
 
 use super::disk::{KEEP_PAST, PastEntry};
 use super::paths::Meta;
+use super::roots::{remove_scratch, scratch};
 
 /// How long a sandbox is kept on an empty disk.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -23,9 +24,14 @@ pub fn keep_for(disk_used: f64) -> Duration {
     KEEP.mul_f64((1.0 - HEADROOM - disk_used).clamp(0.0, 1.0))
 }
 
+/// How old what tasks left may grow on this directory's disk.
+pub(super) fn keep_on(dir: &Path) -> Duration {
+    keep_for(disk_used(dir))
+}
+
 /// Removes what is too old, and says whose names are forgotten.
 pub(super) fn collect(meta: &Meta, work_dir: &Path) -> BTreeSet<Uuid> {
-    let keep = keep_for(disk_used(work_dir));
+    let keep = keep_on(work_dir);
     let root = work_dir.join("slaves");
     let mut forgotten = BTreeSet::new();
     for PastEntry { container, directory, age, .. } in meta.read_past() {
@@ -44,6 +50,7 @@ pub(super) fn collect(meta: &Meta, work_dir: &Path) -> BTreeSet<Uuid> {
 
 /// `remove_dir_all` follows no link. Directories above that are empty then go too.
 fn remove_sandbox(sandbox: &Path, root: &Path) -> std::io::Result<()> {
+    remove_scratch(&scratch(sandbox))?;
     fs::remove_dir_all(sandbox)?;
     let Some(runs) = sandbox.parent() else { return Ok(()) };
     if !runs.join("latest").exists() {

@@ -13,6 +13,7 @@ use scheduler::{Bundle, Scalar};
 
 use super::core::Checkpoint;
 use super::isolation::Means;
+use super::roots::{self, Roots};
 use super::volumes;
 use crate::cgroup::Limits;
 use crate::record::PROTOCOL;
@@ -40,6 +41,8 @@ pub(super) struct Terms {
     pub(super) host_paths: Vec<PathBuf>,
     /// Where this agent serves files.
     pub(super) endpoint: SocketAddr,
+    /// Root file systems of tasks.
+    pub(super) roots: Roots,
 }
 
 /// Users and groups below are the system's own, on every distribution that is supported.
@@ -47,20 +50,36 @@ const FIRST_USER: u32 = 1000;
 /// To the kernel this is no number but "leave it as it is": root's.
 const NO_NUMBER: u32 = u32::MAX;
 
-/// Finds a task's user: a name of this host, or numbers, `uid` or `uid:gid`. A guarded host's own are refused, but for the one
-/// that its configuration names.
+/// Why a task cannot have a root file system of its own here, when it wants one.
+pub(super) fn can_have_root(terms: &Terms) -> Result<(), String> {
+    let own = terms.means.namespaces;
+    if terms.means.users && own.mount && own.pid {
+        return Ok(());
+    }
+    Err("the task wants a root file system of its own, which needs an agent that runs as root and may make namespaces"
+        .to_owned())
+}
+
+/// Finds a task's user: a name, or numbers, `uid` or `uid:gid`. A name that the task states is one of its own root file system's where
+/// it has one, else of this host, as this node's own `task_user` always is. A guarded host's own are refused, but for the one that its
+/// configuration names.
 pub(super) fn user_of(terms: &Terms, info: &TaskInfo) -> Result<Option<User>, String> {
     let Some(name) = info.command.user.as_ref().or(terms.user.as_ref()) else { return Ok(None) };
     let own = terms.user.as_ref() == Some(name);
-    let found = user::lookup(name).map_err(|e| format!("cannot look up user {name}: {e}"))?;
+    let own_root = roots::address(&info.labels).filter(|_| info.command.user.is_some());
+    let found = match own_root {
+        Some(address) => user::lookup_in(&terms.roots.image(address)?, name),
+        None => user::lookup(name),
+    };
+    let found = found.map_err(|e| format!("cannot look up user {name}: {e}"))?;
     let found = found.or_else(|| {
         let (uid, gid) = name.split_once(':').unwrap_or((name, name));
         Some(User { uid: uid.parse().ok()?, gid: gid.parse().ok()?, groups: vec![] })
     });
     let Some(found) = found else {
-        return Err(format!(
-            "there is no user {name} on this host: create it, or name another one in the task"
-        ));
+        let place =
+            own_root.map_or("on this host: create it", |_| "in the task's root file system: give its number");
+        return Err(format!("there is no user {name} {place}, or name another one in the task"));
     };
     if found.uid == NO_NUMBER || found.gid == NO_NUMBER {
         return Err(format!("{name} is no user: {NO_NUMBER} is no number of one"));
@@ -122,6 +141,9 @@ pub(super) fn spec_of(terms: &Terms, task: &Checkpoint, grace: Duration) -> Resu
         grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
         namespaces: terms.means.namespaces,
         mounts: volumes::place(&info.volumes, terms)?.mounts,
+        root: roots::address(&info.labels)
+            .map(|address| terms.roots.of_task(address, &task.directory))
+            .transpose()?,
         no_new_privileges: terms.means.no_new_privileges,
     })
 }
@@ -195,6 +217,7 @@ mod tests {
             pids: 100,
             host_paths: vec![],
             endpoint: "127.0.0.1:5051".parse().unwrap(),
+            roots: Roots::of(Path::new("/w")),
         }
     }
 

@@ -21,15 +21,16 @@ use super::core::{About, Effect, Input, State, step};
 use super::dial::{self, Outbox, Word};
 use super::fetching::{Attach, Fetcher};
 use super::isolation::Means;
-use super::launching::{Terms, make_sandbox, spec_of, user_of};
+use super::launching::{Terms, can_have_root, make_sandbox, spec_of, user_of};
 use super::lifeline::{Lifeline, Wish};
-use super::paths::{Meta, virtual_paths};
+use super::paths::{Meta, sandbox, virtual_paths};
 use super::recover::{Left, recover};
+use super::roots::{self, Roots};
 use super::shims::Shims;
 use super::signals::Signals;
 use super::view::{self, Question};
 use super::worker::{self, Done};
-use super::{Alive, DaemonError, Options, Parts, gc, lock, volumes};
+use super::{Alive, DaemonError, Options, Parts, gc, lock, sandbox_files, volumes};
 use crate::detect;
 use crate::health::Looker;
 
@@ -98,6 +99,7 @@ where
         pids: options.pids,
         host_paths: options.host_paths.clone(),
         endpoint,
+        roots: Roots::of(&work_dir),
     };
     let looker = Looker::new(options.address, options.shim.clone()).map_err(DaemonError::Http)?;
     let state = State::new(about, id, epoch, random()?);
@@ -234,8 +236,12 @@ struct Loop<F, A> {
 
 impl<F: Fetcher, A: Attach> Loop<F, A> {
     async fn recover(&mut self, meta: &Meta) -> Result<(), DaemonError> {
-        let (of, root) = (meta.clone(), meta.tasks());
-        let found = tokio::task::spawn_blocking(move || (recover(&of), of.read_past())).await;
+        let (of, root, roots) = (meta.clone(), meta.tasks(), self.terms.roots.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            roots.clean();
+            (recover(&of), of.read_past())
+        })
+        .await;
         let (left, past) = found.map_err(|e| DaemonError::Broken(e.to_string()))?;
         let left =
             left.map_err(|source| DaemonError::Io { action: "list the tasks in", path: root, source })?;
@@ -374,13 +380,28 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
                     let _ = inputs.send(Input::Probed(container, number, finding)).await;
                 });
             }
+            Effect::WritePeers(container, peers) => {
+                let Some(task) = self.state.tasks.get(&container) else { return };
+                let (info, directory, terms) =
+                    (task.info.clone(), task.directory.clone(), self.terms.clone());
+                let (shims, inputs) = (self.shims.clone(), self.inputs.clone());
+                self.work.spawn(async move {
+                    let version = peers.version;
+                    let written = shims.blocking(move || {
+                        let user = user_of(&terms, &info)?;
+                        sandbox_files::write_peers(&directory, &peers, user.as_ref())
+                    });
+                    let written = written.await.and_then(|written| written);
+                    if let Err(why) = &written {
+                        tracing::warn!("a task is not told of its peers: {why}");
+                    }
+                    let _ = inputs.send(Input::PeersWritten(container, version, written)).await;
+                });
+            }
             Effect::Done(how) => self.over = Some(how.map_err(DaemonError::Refused)),
+            Effect::Remove(container, past) => self.let_go(container, &past),
             // The disk's, which has done it.
-            Effect::KeepEpoch(_)
-            | Effect::KeepId(_)
-            | Effect::Checkpoint(_)
-            | Effect::Journal(..)
-            | Effect::Remove(..) => {}
+            Effect::KeepEpoch(_) | Effect::KeepId(_) | Effect::Checkpoint(_) | Effect::Journal(..) => {}
         }
     }
 
@@ -399,19 +420,34 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
         let shims = self.shims.clone();
         let handle = self.work.spawn(async move {
             let ready = async {
+                if let Some(address) = roots::address(&info.labels) {
+                    can_have_root(&terms)?;
+                    terms.roots.ensure(&fetcher, address).await?;
+                }
                 let (of, at) = (info.clone(), directory.clone());
                 let (user, links) = shims
                     .blocking(move || {
                         let placed = volumes::place(&of.volumes, &terms)?;
                         let user = user_of(&terms, &of)?;
                         make_sandbox(&at, user.as_ref())?;
+                        if roots::address(&of.labels).is_some() {
+                            roots::make_scratch(&roots::scratch(&at))?;
+                        }
                         Ok::<_, String>((user, placed.links))
                     })
                     .await??;
                 let fetched = fetcher.fetch(&info.command.uris, &directory, user.as_ref()).await;
                 fetched.map_err(|e| e.to_string())?;
                 // After what was fetched, so that nothing of it lands outside.
-                shims.blocking(move || volumes::link(&links, &directory)).await?
+                let peers = info.peers.clone();
+                shims
+                    .blocking(move || {
+                        volumes::link(&links, &directory)?;
+                        peers.map_or(Ok(()), |peers| {
+                            sandbox_files::write_peers(&directory, &peers, user.as_ref())
+                        })
+                    })
+                    .await?
             };
             let ready = ready.await;
             let _ = inputs.send(Input::Prepared(container, ready)).await;
@@ -428,11 +464,30 @@ impl<F: Fetcher, A: Attach> Loop<F, A> {
         self.work.spawn(self.shims.clone().run(container, spec));
     }
 
-    /// Removes old sandboxes, beside everything else.
+    /// Of a task that is over, what it wrote outside its sandbox goes at once, beside everything else.
+    fn let_go(&self, container: Uuid, past: &super::core::Past) {
+        let Some(agent) = &self.state.id else { return };
+        let (framework, task) = (past.framework.as_str(), past.task.as_str());
+        let directory = sandbox(&self.state.about.work_dir, agent.as_str(), framework, task, container);
+        let shims = self.shims.clone();
+        tokio::spawn(async move {
+            let scratch = roots::scratch(&directory);
+            let removed = shims.blocking(move || roots::remove_scratch(&scratch)).await;
+            if let Ok(Err(e)) = removed {
+                tracing::warn!("what a task wrote is left beside {}: {e}", directory.display());
+            }
+        });
+    }
+
+    /// Removes old sandboxes, and root file systems that no task has, beside everything else.
     fn sweep(&mut self) {
         let (meta, work_dir, inputs) =
             (self.meta.clone(), self.state.about.work_dir.clone(), self.inputs.clone());
+        let live = self.state.tasks.values().filter_map(|task| roots::address(&task.info.labels));
+        let (live, roots) = (live.map(str::to_owned).collect(), self.terms.roots.clone());
+        let keep = gc::keep_on(&work_dir);
         self.work.spawn(async move {
+            roots.sweep(&live, keep).await;
             let swept = tokio::task::spawn_blocking(move || gc::collect(&meta, &work_dir)).await;
             for container in swept.unwrap_or_default() {
                 let _ = inputs.send(Input::Forgotten(container)).await;

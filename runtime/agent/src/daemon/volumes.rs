@@ -148,6 +148,7 @@ mod tests {
             pids: 1,
             host_paths: host_paths.iter().map(PathBuf::from).collect(),
             endpoint: "127.0.0.1:5051".parse().unwrap(),
+            roots: crate::daemon::roots::Roots::of(Path::new("/w")),
         }
     }
 

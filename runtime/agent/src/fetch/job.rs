@@ -56,6 +56,8 @@ pub(crate) enum Action {
     Gunzip { to: PathBuf },
     /// An archive, into the sandbox.
     Extract { kind: Archive },
+    /// A root file system, into a directory of the agent's own, with the owners and links that it has.
+    Root,
 }
 
 /// One child's work: what is on its standard input goes into a sandbox. Holds no address: arguments are

@@ -12,7 +12,7 @@ mod tree;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -22,7 +22,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use rustix::thread::set_no_new_privs;
 
-use super::job::{Action, Answer, Job};
+use super::job::{Action, Answer, Archive, Job};
 use crate::files::beneath::Root;
 use gauge::{Gauge, Meter};
 use name::Name;
@@ -68,7 +68,8 @@ fn work(job: &OsStr) -> Result<Answer, String> {
     let input = rustix::stdio::stdin().try_clone_to_owned();
     let input = File::from(input.map_err(|e| format!("there is no input: {e}"))?);
     confine(&job)?;
-    perform(&job, input).map_err(|e| e.to_string())
+    let sandbox = if job.action == Action::Root { "/".into() } else { job.sandbox };
+    perform(&Job { sandbox, ..job }, input).map_err(|e| e.to_string())
 }
 
 /// Leaves only the right to write as the task's user, and bounds on what a decoder can take.
@@ -76,6 +77,12 @@ fn confine(job: &Job) -> Result<(), String> {
     std::env::set_current_dir("/").map_err(|e| format!("cannot enter /: {e}"))?;
     if let Some(user) = &job.user {
         crate::shim::become_user(user).map_err(|e| format!("cannot become user {}: {e}", user.uid))?;
+    }
+    if job.action == Action::Root {
+        // Owners are root's to give; so of root's rights only those stay, and nothing but the new root is in sight.
+        rustix::process::chroot(&job.sandbox).map_err(|e| format!("cannot enter the new root: {e}"))?;
+        std::env::set_current_dir("/").map_err(|e| format!("cannot enter /: {e}"))?;
+        crate::shim::bound_capabilities().map_err(|e| format!("cannot give up capabilities: {e}"))?;
     }
     set_no_new_privs(true).map_err(|e| format!("cannot give up new privileges: {e}"))?;
     umask(Mode::empty());
@@ -105,6 +112,11 @@ pub(super) fn perform(job: &Job, input: File) -> Result<Answer, Failure> {
             single(&mut tree, to, PLAIN, Meter::new(input, gauge.clone()))?;
         }
         Action::Extract { kind } => archive::extract(*kind, input, &gauge, &mut tree)?,
+        Action::Root => {
+            let mut input = input;
+            let kind = kind_of(&mut input)?;
+            archive::extract(kind, input, &gauge, &mut tree.keep_as_it_is())?;
+        }
     }
     Ok(Answer::Done { entries: gauge.entries(), bytes: gauge.written() })
 }
@@ -112,7 +124,27 @@ pub(super) fn perform(job: &Job, input: File) -> Result<Answer, Failure> {
 fn single(tree: &mut Tree, to: &std::path::Path, mode: u32, mut input: impl io::Read) -> Result<(), Failure> {
     let to = to.as_os_str().as_encoded_bytes();
     let name = Name::parse(to, tree.limits().path).map_err(|e| e.at(to))?;
-    tree.file(&name, Attributes { mode, modified: None, size: None }, &mut input).map_err(|e| e.at(to))
+    let attributes = Attributes { mode, modified: None, size: None, owner: None };
+    tree.file(&name, attributes, &mut input).map_err(|e| e.at(to))
+}
+
+/// By its first bytes, since an artifact has no name.
+fn kind_of(file: &mut File) -> Result<Archive, Failure> {
+    let mut first = Vec::new();
+    io::Read::take(&mut *file, 6).read_to_end(&mut first)?;
+    file.rewind()?;
+    match first.as_slice() {
+        [0x1f, 0x8b, ..] => Ok(Archive::TarGzip),
+        [b'B', b'Z', b'h', ..] => Ok(Archive::TarBzip2),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => Ok(Archive::TarXz),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Err(Failure::Refused("it is packed with zstd, which is not supported; use gzip or xz".into()))
+        }
+        [b'P', b'K', ..] => {
+            Err(Failure::Refused("it is a zip archive, which keeps no owners; use tar".into()))
+        }
+        _ => Ok(Archive::Tar),
+    }
 }
 
 /// Whether somebody still waits for the answer; a killed agent does not, and another may try again.

@@ -24,6 +24,9 @@ use crate::user::User;
 pub(super) mod capabilities;
 pub(super) mod inherit;
 mod mounts;
+mod root;
+
+pub(crate) use capabilities::bound as bound_capabilities;
 
 /// Where programs are looked for when the task's environment does not say.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -74,9 +77,14 @@ fn isolate(spec: &Spec) -> Result<(), String> {
     }
     if spec.namespaces.mount || spec.namespaces.pid {
         own_mounts(spec.namespaces.pid).map_err(|e| format!("cannot make a mount namespace: {e}"))?;
-        mounts::make(spec)?;
-    } else if !spec.mounts.is_empty() {
-        return Err("volumes need a mount namespace, and the task has none".to_owned());
+        let volumes = mounts::open(spec)?;
+        let host = spec.root.as_ref().map(|root| root::enter(spec, root)).transpose()?;
+        mounts::make(spec, volumes)?;
+        if let Some(host) = host {
+            host.let_go(spec)?;
+        }
+    } else if spec.root.is_some() || !spec.mounts.is_empty() {
+        return Err("volumes and a root file system need a mount namespace, and the task has none".to_owned());
     }
     // A session of its own: no terminal, and a process group by which to find it.
     let _ = setsid();

@@ -1,14 +1,15 @@
 //! A master that says what a test wants, and agents that talk to it: in this process, or in one that can be killed.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent::daemon::{Isolation, NothingToFetch, NothingToShow, Options, Parts, run};
+use agent::daemon::{Fetcher, Isolation, NothingToFetch, NothingToShow, Options, Parts, run};
 use agent::launch::Program;
 use api::link::wire::{self, agent_message, master_message};
 use api::link::{info_to_wire, status_from_wire};
@@ -34,7 +35,12 @@ pub(crate) struct Master {
     pub(crate) url: String,
     sessions: mpsc::Receiver<Session>,
     server: tokio::task::JoinHandle<()>,
+    artifacts: Artifacts,
 }
+
+/// By their sums, and how often one was asked for.
+#[derive(Clone, Default)]
+pub(crate) struct Artifacts(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicUsize>);
 
 struct Service(mpsc::Sender<Session>);
 
@@ -60,10 +66,27 @@ impl Master {
         let (opened, sessions) = mpsc::channel(8);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        let artifacts = Artifacts::default();
         let router = axum::Router::new()
-            .route_service("/clusterctl.link.v1.Link/{method}", LinkServer::new(Service(opened)));
+            .route_service("/clusterctl.link.v1.Link/{method}", LinkServer::new(Service(opened)))
+            .route("/clusterctl/v1/artifacts/sha256/{sum}", axum::routing::get(artifact))
+            .with_state(artifacts.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, sessions, server }
+        Self { url, sessions, server, artifacts }
+    }
+
+    /// Has the file; its address.
+    pub(crate) fn hold(&self, bytes: Vec<u8>) -> String {
+        use sha2::Digest;
+        let sum: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let address = format!("artifact://sha256/{sum}");
+        self.artifacts.0.lock().unwrap().insert(sum, bytes);
+        address
+    }
+
+    /// How often it was asked for an artifact.
+    pub(crate) fn asked(&self) -> usize {
+        self.artifacts.1.load(Ordering::SeqCst)
     }
 
     /// One that does not lead, and names who does. It counts who dials.
@@ -85,7 +108,7 @@ impl Master {
         let router =
             axum::Router::new().route("/clusterctl.link.v1.Link/{method}", axum::routing::post(answer));
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        (Self { url, sessions, server }, dialled)
+        (Self { url, sessions, server, artifacts: Artifacts::default() }, dialled)
     }
 
     /// The next agent that dials, with its registration.
@@ -104,6 +127,14 @@ impl Master {
         session.admit().await;
         (session, register)
     }
+}
+
+async fn artifact(
+    axum::extract::State(artifacts): axum::extract::State<Artifacts>,
+    axum::extract::Path(sum): axum::extract::Path<String>,
+) -> Result<Vec<u8>, axum::http::StatusCode> {
+    artifacts.1.fetch_add(1, Ordering::SeqCst);
+    artifacts.0.lock().unwrap().get(&sum).cloned().ok_or(axum::http::StatusCode::NOT_FOUND)
 }
 
 impl Drop for Master {
@@ -172,7 +203,7 @@ impl Session {
                 agent_message::Body::Update(update) => {
                     return status_from_wire(update.status.unwrap()).unwrap();
                 }
-                agent_message::Body::Health(_) => {}
+                agent_message::Body::Health(_) | agent_message::Body::PeersHeld(_) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -216,6 +247,7 @@ pub(crate) fn task(id: &str, line: &str) -> TaskInfo {
         grace: Some(Duration::from_secs(3)),
         checks: vec![],
         labels: std::collections::BTreeMap::new(),
+        peers: None,
         volumes: vec![],
     }
 }
@@ -250,10 +282,20 @@ pub(crate) struct Agent {
 const WORK_DIR: &str = "CLUSTERCTL_AGENT_TEST_WORK_DIR";
 const MASTER: &str = "CLUSTERCTL_AGENT_TEST_MASTER";
 const GROUP: &str = "CLUSTERCTL_AGENT_TEST_GROUP";
+const FETCHES: &str = "CLUSTERCTL_AGENT_TEST_FETCHES";
 
 impl Agent {
     /// With control groups below `group`, or without any. The test binary has a test `be_agent`.
     pub(crate) fn start(work_dir: &Path, master: &Master, group: Option<&str>) -> Self {
+        Self::start_with(work_dir, master, group, false)
+    }
+
+    /// One that fetches artifacts from the master.
+    pub(crate) fn start_fetching(work_dir: &Path, master: &Master, group: Option<&str>) -> Self {
+        Self::start_with(work_dir, master, group, true)
+    }
+
+    fn start_with(work_dir: &Path, master: &Master, group: Option<&str>, fetches: bool) -> Self {
         let mut program = tokio::process::Command::new(std::env::current_exe().unwrap());
         program
             .args(["--exact", "be_agent", "--include-ignored", "--nocapture"])
@@ -264,6 +306,9 @@ impl Agent {
             .kill_on_drop(true);
         if let Some(group) = group {
             program.env(GROUP, group);
+        }
+        if fetches {
+            program.env(FETCHES, "1");
         }
         let mut child = program.spawn().unwrap();
         let lifeline = child.stdin.take();
@@ -296,8 +341,18 @@ pub(crate) fn be_agent() {
         Err(_) => Isolation::Off,
     };
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let options = options(&work_dir, &master, isolation);
+    if std::env::var_os(FETCHES).is_none() {
+        return be(options, NothingToFetch);
+    }
+    let mut fetching = agent::fetch::Options::new(work_dir.join("fetch"), program());
+    fetching.masters = vec![master];
+    be(options, agent::fetch::Fetcher::new(fetching));
+}
+
+fn be(options: Options, fetcher: impl Fetcher) {
     let parts = Parts {
-        fetcher: NothingToFetch,
+        fetcher,
         attached: NothingToShow,
         router: axum::Router::new(),
         lifeline: Some(tokio::io::stdin()),
@@ -305,7 +360,7 @@ pub(crate) fn be_agent() {
     };
     // As the shipped program does it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let ended = runtime.block_on(run(options(&work_dir, &master, isolation), parts));
+    let ended = runtime.block_on(run(options, parts));
     runtime.shutdown_background();
     ended.unwrap();
 }

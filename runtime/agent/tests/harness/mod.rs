@@ -73,6 +73,7 @@ impl Fixture {
             grace_ms: 3000,
             namespaces: Namespaces::default(),
             mounts: vec![],
+            root: None,
             no_new_privileges: false,
         }
     }

@@ -9,8 +9,8 @@ use super::wire;
 use crate::Secret;
 use crate::marathon::{Timestamp, Uuid};
 use crate::mesos::{
-    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Purpose, Reason,
-    Response, Sight, Source, TaskInfo, TaskKey, TaskState, TaskStatus, Uri, Volume,
+    Check, CheckAddress, CheckKind, Command, CommandLine, HealthReport, Limit, Limits, Peers, Purpose,
+    Reason, Response, Sight, Source, TaskInfo, TaskKey, TaskState, TaskStatus, Uri, Volume,
 };
 
 fn wrong(field: &'static str, problem: impl std::fmt::Display) -> LinkError {
@@ -125,7 +125,20 @@ pub fn info_to_wire(info: &TaskInfo) -> wire::TaskInfo {
                 read_only: volume.read_only,
             })
             .collect(),
+        peers: info.peers.as_ref().map(peers_to_wire),
     }
+}
+
+/// A task's peers for the wire.
+#[must_use]
+pub fn peers_to_wire(peers: &Peers) -> wire::Peers {
+    wire::Peers { version: peers.version, json: peers.json.to_string(), tsv: peers.tsv.to_string() }
+}
+
+/// A task's peers again.
+#[must_use]
+pub fn peers_from_wire(peers: wire::Peers) -> Peers {
+    Peers { version: peers.version, json: peers.json.into(), tsv: peers.tsv.into() }
 }
 
 /// A task's description again.
@@ -176,6 +189,7 @@ pub fn info_from_wire(info: wire::TaskInfo) -> Result<TaskInfo, LinkError> {
                 read_only: volume.read_only,
             })
             .collect(),
+        peers: info.peers.map(peers_from_wire),
     })
 }
 

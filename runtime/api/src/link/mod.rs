@@ -9,8 +9,8 @@ use thiserror::Error;
 
 pub use codec::Codec;
 pub use convert::{
-    check_uuid, health_from_wire, health_to_wire, info_from_wire, info_to_wire, resources_from_wire,
-    resources_to_wire, status_from_wire, status_to_wire,
+    check_uuid, health_from_wire, health_to_wire, info_from_wire, info_to_wire, peers_from_wire,
+    peers_to_wire, resources_from_wire, resources_to_wire, status_from_wire, status_to_wire,
 };
 
 /// Messages, client and server, as generated from `proto/link.proto`.

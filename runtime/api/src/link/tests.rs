@@ -60,6 +60,7 @@ fn info() -> TaskInfo {
         ],
         volumes: vec![Volume { container_path: "c".into(), host_path: "/h".into(), read_only: true }],
         labels: [("l".to_owned(), "v".to_owned())].into(),
+        peers: Some(crate::mesos::Peers { version: 1 << 63, json: "{}".into(), tsv: "t".into() }),
     }
 }
 

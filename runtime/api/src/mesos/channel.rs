@@ -10,7 +10,7 @@ use scheduler::{AgentId, Filter, FrameworkId, Host, Resources, Role};
 
 use tokio::sync::mpsc;
 
-use super::{Sight, TaskInfo, TaskKey, TaskStatus};
+use super::{Peers, Sight, TaskInfo, TaskKey, TaskStatus};
 use crate::marathon::{Timestamp, Uuid};
 
 /// A framework as it subscribes. A partition-aware one always: it is told `TASK_UNREACHABLE`, `TASK_GONE`, … .
@@ -87,6 +87,14 @@ pub enum Call {
     },
     /// Say again what is known of these tasks (with their agents, when known), or of all.
     Reconcile(Vec<(TaskKey, Option<AgentId>)>),
+    /// Give a task's sandbox these peers. It may get lost; [`Event::PeersHeld`] says what counts. In Mesos terms a MESSAGE to the
+    /// executor.
+    Peers {
+        /// The task.
+        task: TaskKey,
+        /// Whom it works with.
+        peers: Peers,
+    },
     /// End all tasks and forget the framework.
     Teardown,
 }
@@ -109,6 +117,13 @@ pub enum Event {
     Update(TaskStatus),
     /// A result of a check ([`super::Check`]). Not acknowledged: the next one says it again. In Mesos terms a MESSAGE of the executor.
     Health(HealthReport),
+    /// Which peers a task's sandbox tells of. Not acknowledged: said again when the agent or the framework comes back. In Mesos terms a MESSAGE of the executor.
+    PeersHeld {
+        /// The task.
+        task: TaskKey,
+        /// [`Peers::version`].
+        version: u64,
+    },
     /// An agent is gone for good, or unreachable.
     AgentLost(AgentId),
     /// The subscription is over.

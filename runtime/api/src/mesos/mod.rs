@@ -11,6 +11,6 @@ mod task;
 pub use channel::{Call, Event, FrameworkInfo, HealthReport, Offer, Subscribe, Subscription};
 pub use status::{Reason, Source, TaskState, TaskStatus};
 pub use task::{
-    Check, CheckAddress, CheckKind, Command, CommandLine, Limit, Limits, Purpose, Response, Sight,
+    Check, CheckAddress, CheckKind, Command, CommandLine, Limit, Limits, Peers, Purpose, Response, Sight,
     TaskIdError, TaskInfo, TaskKey, Uri, Volume,
 };

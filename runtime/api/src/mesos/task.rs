@@ -70,11 +70,31 @@ pub struct TaskInfo {
     pub volumes: Vec<Volume>,
     /// For people and tools.
     pub labels: BTreeMap<String, String>,
+    /// Whom it works with, as of its launch.
+    pub peers: Option<Peers>,
+}
+
+/// Whom a task works with, as the files that its sandbox has of them. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// Differs where the files do.
+    pub version: u64,
+    /// `peers.json`.
+    pub json: Arc<str>,
+    /// `peers.tsv`.
+    pub tsv: Arc<str>,
+}
+
+/// A group may have hundreds of members.
+impl fmt::Debug for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Peers({:x}, {} bytes)", self.version, self.json.len() + self.tsv.len())
+    }
 }
 
 impl TaskInfo {
     /// What is of use beside the agent once the task was launched: who and where it is, what it takes, and what readers are shown.
-    /// Its program, environment, files, checks and volumes are left out: a master with a hundred thousand tasks need not keep
+    /// Its program, environment, files, checks, volumes and peers are left out: a master with a hundred thousand tasks need not keep
     /// them, and secrets are in fewer places.
     #[must_use]
     pub fn outline(&self) -> Self {
@@ -95,6 +115,7 @@ impl TaskInfo {
             checks: Vec::new(),
             volumes: Vec::new(),
             labels: self.labels.clone(),
+            peers: None,
         }
     }
 }

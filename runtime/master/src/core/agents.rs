@@ -251,6 +251,9 @@ impl Turn<'_> {
             FromAgent::Pong => self.state.counters.pongs += 1,
             FromAgent::Update { framework, status } => self.update(&id, &framework, status),
             FromAgent::Health { framework, report } => self.health(&id, &framework, report),
+            FromAgent::PeersHeld { framework, task, version } => {
+                self.peers_held(&id, &(framework, task), version);
+            }
         }
     }
 

@@ -128,6 +128,7 @@ impl Turn<'_> {
             for report in health.into_values() {
                 self.effects.push(Effect::SendFramework { channel, event: Event::Health(report) });
             }
+            self.tell_peers(&task);
         }
     }
 
@@ -171,6 +172,7 @@ impl Turn<'_> {
             Call::Kill { task, agent, grace } => self.kill(&framework, task, agent.as_ref(), grace),
             Call::Acknowledge { agent, task, uuid } => self.acknowledge(&framework, &agent, task, uuid),
             Call::Reconcile(tasks) => self.reconcile(&framework, tasks),
+            Call::Peers { task, peers } => self.peers(framework, task, peers),
             Call::Teardown => self.teardown(channel, &framework),
         }
     }
@@ -225,6 +227,7 @@ const fn call_name(call: &Call) -> &'static str {
         Call::Kill { .. } => "KILL",
         Call::Acknowledge { .. } => "ACKNOWLEDGE",
         Call::Reconcile(_) => "RECONCILE",
+        Call::Peers { .. } => "MESSAGE",
         Call::Teardown => "TEARDOWN",
     }
 }

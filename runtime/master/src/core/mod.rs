@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::Moment;
-use api::mesos::{Call, Event, FrameworkInfo, HealthReport, TaskInfo, TaskKey, TaskStatus};
+use api::mesos::{Call, Event, FrameworkInfo, HealthReport, Peers, TaskInfo, TaskKey, TaskStatus};
 use rpds::RedBlackTreeMapSync;
 use scheduler::{AgentId, FrameworkId, Resources, Role};
 use store::Batch;
@@ -146,6 +146,15 @@ pub enum FromAgent {
         /// The result.
         report: HealthReport,
     },
+    /// What a sandbox tells of its task's peers.
+    PeersHeld {
+        /// Whose task.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskKey,
+        /// The peers' version.
+        version: u64,
+    },
 }
 
 /// What the master says to an agent.
@@ -189,6 +198,15 @@ pub enum ToAgent {
         task: TaskKey,
         /// The update's.
         uuid: api::marathon::Uuid,
+    },
+    /// A task's peers are others than they were.
+    Peers {
+        /// Whose task.
+        framework: FrameworkId,
+        /// Which.
+        task: TaskKey,
+        /// Whom it works with.
+        peers: Peers,
     },
     /// Say something.
     Ping,

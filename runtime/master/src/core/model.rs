@@ -136,6 +136,8 @@ pub struct Task {
     pub health: BTreeMap<usize, HealthReport>,
     /// Its sandbox on the agent, when the agent has said so.
     pub directory: String,
+    /// Which peers its sandbox tells of.
+    pub(crate) peers: Option<u64>,
     /// Its resources are in use.
     pub(crate) counted: bool,
     /// The update that its framework has last been shown, or is to be shown, and has not acknowledged.
@@ -185,6 +187,8 @@ pub struct Report {
     pub health: Vec<HealthReport>,
     /// Its sandbox on the agent.
     pub directory: String,
+    /// Which peers its sandbox tells of.
+    pub peers: Option<u64>,
 }
 
 /// An agent registers.

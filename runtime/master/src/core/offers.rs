@@ -224,6 +224,7 @@ impl Turn<'_> {
             number: self.state.next_task,
             health: BTreeMap::new(),
             directory: String::new(),
+            peers: info.peers.as_ref().map(|peers| peers.version),
             counted: true,
             unacknowledged: None,
             acknowledged: None,

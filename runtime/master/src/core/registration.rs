@@ -29,6 +29,8 @@ impl Turn<'_> {
             self.tell_again(&task);
         }
         for task in self.tasks_of(id) {
+            self.tell_peers(&task);
+
             let killed = self.state.tasks.get(&task).filter(|known| !known.status.state.is_terminal());
             if let Some(grace) = killed.and_then(|known| known.kill) {
                 let (framework, key) = task;
@@ -82,6 +84,7 @@ impl Turn<'_> {
                 if let Some(task) = self.task_mut(id) {
                     task.health.extend(report.health.into_iter().map(|one| (one.check, one)));
                     task.directory = report.directory;
+                    task.peers = report.peers;
                 }
                 self.apply(id, report.status);
                 let after = self.state.tasks.get(id).map(|task| task.status.state);
@@ -109,6 +112,7 @@ impl Turn<'_> {
             number: self.state.next_task,
             health: report.health.into_iter().map(|one| (one.check, one)).collect(),
             directory: report.directory,
+            peers: report.peers,
             counted: !report.status.state.is_terminal(),
             status: report.status,
             unacknowledged: None,
@@ -127,6 +131,12 @@ impl Turn<'_> {
         for report in health.into_values() {
             self.send_framework(&id.0, Event::Health(report));
         }
+    }
+
+    /// Says which peers a sandbox tells of, so that others are sent again where they got lost.
+    pub(super) fn tell_peers(&mut self, id: &TaskId) {
+        let Some(version) = self.state.tasks.get(id).and_then(|task| task.peers) else { return };
+        self.send_framework(&id.0, Event::PeersHeld { task: id.1.clone(), version });
     }
 
     /// Makes the pool's agent as the registry's: its resources, place, and what is used of it.

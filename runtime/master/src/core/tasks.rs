@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::marathon::Uuid;
-use api::mesos::{Event, HealthReport, Reason, Source, TaskKey, TaskState, TaskStatus};
+use api::mesos::{Event, HealthReport, Peers, Reason, Source, TaskKey, TaskState, TaskStatus};
 use scheduler::{AgentId, FrameworkId};
 
 use super::{Agent, AgentState, Effect, Task, TaskId, ToAgent, Turn};
@@ -204,6 +204,25 @@ impl Turn<'_> {
         {
             task.health.insert(report.check, report.clone());
             self.send_framework(framework, Event::Health(report));
+        }
+    }
+
+    /// A framework has other peers for a task. What does not reach its agent is the framework's to send again.
+    pub(super) fn peers(&mut self, framework: FrameworkId, task: TaskKey, peers: Peers) {
+        let id = (framework, task);
+        let known = self.state.tasks.get(&id).filter(|known| !known.status.state.is_terminal());
+        let Some(agent) = known.map(|known| known.info.agent.clone()) else { return };
+        let (framework, task) = id;
+        self.send_agent(&agent, ToAgent::Peers { framework, task, peers });
+    }
+
+    /// A sandbox tells of these peers.
+    pub(super) fn peers_held(&mut self, agent: &AgentId, id: &TaskId, version: u64) {
+        if let Some(task) = self.task_mut(id)
+            && task.info.agent == *agent
+        {
+            task.peers = Some(version);
+            self.tell_peers(id);
         }
     }
 

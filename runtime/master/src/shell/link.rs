@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use api::link::wire::{self, agent_message, link_server, master_message};
 use api::link::{
-    LinkError, MAX_MESSAGE_BYTES, health_from_wire, info_from_wire, info_to_wire, resources_from_wire,
-    status_from_wire,
+    LinkError, MAX_MESSAGE_BYTES, health_from_wire, info_from_wire, info_to_wire, peers_to_wire,
+    resources_from_wire, status_from_wire,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::Map;
@@ -240,6 +240,7 @@ fn report(agent: &AgentId, task: wire::TaskReport) -> Result<Report, LinkError> 
         status: status_from_wire(status)?,
         health: task.health.into_iter().map(|one| health_from_wire(agent, one)).collect::<Result<_, _>>()?,
         directory: task.directory,
+        peers: task.peers_version,
     })
 }
 
@@ -261,6 +262,11 @@ pub fn from_wire(message: wire::AgentMessage) -> Result<Option<FromAgent>, LinkE
             let report = health_from_wire(&AgentId::from(""), report)?;
             Some(FromAgent::Health { framework, report })
         }
+        Some(Body::PeersHeld(held)) => Some(FromAgent::PeersHeld {
+            framework: FrameworkId::from(held.framework_id),
+            task: held.task_id.parse().map_err(|e| wrong("peers_held.task_id", e))?,
+            version: held.version,
+        }),
         Some(Body::Pong(_)) => Some(FromAgent::Pong),
         Some(Body::Register(_)) => return Err(wrong("register", "comes a second time")),
         None => None,
@@ -291,6 +297,11 @@ pub fn to_wire(epoch: u64, master: &str, message: ToAgent) -> wire::MasterMessag
             framework_id: framework.to_string(),
             task_id: task.to_string(),
             uuid: uuid.as_u128().to_be_bytes().to_vec(),
+        }),
+        ToAgent::Peers { framework, task, peers } => Body::PeersChanged(wire::PeersChanged {
+            framework_id: framework.to_string(),
+            task_id: task.to_string(),
+            peers: Some(peers_to_wire(&peers)),
         }),
         ToAgent::Ping => Body::Ping(wire::Ping {}),
     };

@@ -156,6 +156,7 @@ pub(crate) fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         grace: None,
         checks: vec![],
         labels: [("kind".to_owned(), "test".to_owned())].into(),
+        peers: None,
         volumes: vec![],
     }
 }
@@ -215,6 +216,7 @@ pub(crate) fn report(framework: &str, info: &TaskInfo, status: &TaskStatus) -> w
         status: Some(status_to_wire(status)),
         health: vec![],
         directory: format!("/sandboxes/{}", info.id),
+        peers_version: None,
     }
 }
 

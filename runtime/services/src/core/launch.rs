@@ -63,6 +63,7 @@ pub(crate) fn task(instance: &Instance, offer: &Offer, fit: Fit) -> TaskInfo {
         checks: checks(instance),
         labels: app.labels.clone(),
         volumes: volumes(app),
+        peers: None,
     }
 }
 
@@ -137,6 +138,7 @@ fn environment(instance: &Instance) -> BTreeMap<String, Secret> {
     };
     let mut env = BTreeMap::new();
     env.insert("CLUSTERCTL_INSTANCE_INDEX".to_owned(), Secret::from(instance.index.to_string()));
+    env.insert("CLUSTERCTL_INSTANCE_NAME".to_owned(), Secret::from(super::peers::instance_name(instance)));
     let given = task_environment(&instance.spec, &facts);
     env.extend(given.into_iter().map(|(name, value)| (name, Secret::from(value))));
     env

@@ -70,6 +70,7 @@ impl State {
             entry.instances.insert(instance.id.uuid, instance);
         }
         state.dirty = state.apps.keys().cloned().collect();
+        state.dirty.iter().for_each(|app| state.peers.touch(app));
         state.touched = state.dirty.clone();
         state.timed = state.dirty.clone();
         state.touched_groups = state.groups.keys().cloned().collect();

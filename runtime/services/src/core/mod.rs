@@ -17,6 +17,7 @@ mod load;
 mod matching;
 mod offers;
 mod order;
+mod peers;
 mod plan;
 mod ports;
 mod queue;
@@ -321,7 +322,7 @@ pub fn steps(state: &mut State, inputs: impl IntoIterator<Item = Input>, now: Mo
 
 /// Of a task: nothing is launched on account of it before its app was looked at.
 fn is_news(input: &Input) -> bool {
-    matches!(input, Input::Event(Event::Update(_) | Event::Health(_)))
+    matches!(input, Input::Event(Event::Update(_) | Event::Health(_) | Event::PeersHeld { .. }))
 }
 
 fn take(turn: &mut turn::Turn<'_>, input: Input) {
@@ -342,6 +343,7 @@ fn on_event(turn: &mut turn::Turn<'_>, event: Event) {
         Event::Rescind(_) => {}
         Event::Update(status) => status::update(turn, &status),
         Event::Health(report) => health::report(turn, report),
+        Event::PeersHeld { task, version } => peers::held(turn, &task, version),
         Event::AgentLost(agent) => reconcile::agent_lost(turn, &agent),
         Event::Error(message) => tracing::warn!(%message, "the master ended the subscription"),
     }
@@ -351,5 +353,6 @@ fn on_tick(turn: &mut turn::Turn<'_>) {
     status::timers(turn);
     run::ask_again(turn);
     reconcile::tick(turn);
+    peers::tick(turn);
     turn.state.forget_untimed();
 }

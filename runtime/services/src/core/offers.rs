@@ -120,6 +120,7 @@ pub(crate) fn offered(turn: &mut Turn<'_>, offers: Vec<Offer>) {
             waiting.looked_at(&outcomes, turn.now.wall);
         }
     }
+    super::peers::give(turn, hands.iter_mut().flat_map(|hand| &mut hand.tasks));
     // Cut short: what is left is wanted again at once.
     let filter = if launched == MOST_AT_ONCE { Filter::NONE } else { Filter::DEFAULT };
     let mut declined = Vec::new();
@@ -215,6 +216,7 @@ fn start(turn: &mut Turn<'_>, app: &Arc<App>, hand: &mut Hand, fit: Fit, index: 
         said_healthy: None,
         readiness: None,
         check: None,
+        told: super::peers::Told::default(),
         shown: OnceLock::new(),
         id: id.clone(),
     };

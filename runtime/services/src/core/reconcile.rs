@@ -51,6 +51,7 @@ pub(crate) fn subscribed(turn: &mut Turn<'_>, framework: &FrameworkId, master: S
         all_at: now + ALL,
         ..Link::default()
     };
+    super::peers::subscribed(turn.state, now);
     // What was asked of an earlier subscription may be lost.
     let apps: Vec<AppId> = turn.state.apps.keys().cloned().collect();
     for entry in turn.state.apps.values_mut() {

@@ -379,6 +379,7 @@ impl Reading<'_> {
             said_healthy: None,
             readiness: None,
             check: None,
+            told: super::peers::Told::default(),
             shown: OnceLock::new(),
         })
     }

@@ -15,6 +15,7 @@ use scheduler::{AgentId, FrameworkId, Host};
 use super::backoff::Backoff;
 use super::books::Books;
 use super::history::{Delta, Group};
+use super::peers;
 use super::plan::Step;
 use super::queue::Waiting;
 use super::reconcile::Link;
@@ -52,6 +53,7 @@ pub struct State {
     pub(crate) touched_groups: BTreeSet<GroupId>,
     /// Whether the views of deployments are to be made anew.
     pub(crate) touched_deployments: bool,
+    pub(crate) peers: peers::Book,
     pub(crate) pending: BTreeMap<Ticket, Vec<Effect>>,
     pub(crate) next_ticket: Ticket,
 }
@@ -115,6 +117,8 @@ pub(crate) struct Instance {
     pub(crate) readiness: Option<Box<ReadinessCheckResult>>,
     /// What the app's `check` saw.
     pub(crate) check: Option<CheckResult>,
+    /// What its sandbox says of its peers.
+    pub(crate) told: peers::Told,
     /// As the interface shows it, once it was asked for.
     pub(crate) shown: OnceLock<Arc<Task>>,
 }
@@ -288,6 +292,7 @@ impl State {
             touched: BTreeSet::new(),
             touched_groups: BTreeSet::from([GroupId::root()]),
             touched_deployments: false,
+            peers: peers::Book::default(),
             pending: BTreeMap::new(),
             next_ticket: 1,
         }
@@ -321,6 +326,7 @@ impl State {
         if !self.touched.contains(app) {
             self.touched.insert(app.clone());
         }
+        self.peers.touch(app);
         if !self.timed.contains(app) {
             self.timed.insert(app.clone());
         }

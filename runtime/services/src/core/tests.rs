@@ -4,6 +4,7 @@ mod checks;
 mod crashes;
 mod crashes_of_groups;
 mod groups;
+mod peers;
 mod placement;
 mod planning;
 mod rules;

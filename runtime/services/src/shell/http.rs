@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::reply::{self, Refusal, Reply};
-use super::{Services, apps, groups, others};
+use super::{Services, apps, dns, groups, others};
 use crate::core::Caller;
 
 /// A body that takes longer to come is given up.
@@ -147,6 +147,7 @@ fn methods(elements: &[&str], path: &str) -> &'static str {
         ["ping"] | ["v2", "tasks" | "deployments" | "queue" | "events" | "info"] => "GET, HEAD",
         ["v2", "tasks", "delete"] => "POST",
         ["v2", "leader"] => "GET, HEAD, DELETE",
+        ["mesos_dns", "v1", "services" | "hosts", _] => "GET, HEAD",
         ["v2", "deployments", _] | ["v2", "queue", _, .., "delay"] => "DELETE",
         _ => "",
     }
@@ -172,6 +173,8 @@ async fn route(services: &Services, asked: Asked) -> Reply {
         ("GET", ["v2", "info"]) => Ok(others::info(services)),
         ("GET", ["v2", "leader"]) => Ok(others::leader(services)),
         ("DELETE", ["v2", "leader"]) => Ok(others::abdicate(services)),
+        ("GET", ["mesos_dns", "v1", "services", name]) => Ok(dns::services(services, name)),
+        ("GET", ["mesos_dns", "v1", "hosts", name]) => Ok(dns::hosts(services, name)),
         // Clients ask with HEAD whether there are pods, and take 404 for a no.
         (_, ["v2", "pods", ..]) if !asked.is_head => Err(ApiError::IllegalArgument(
             "Pods are not supported. Run each container as an app of its own, with /v2/apps.".to_owned(),

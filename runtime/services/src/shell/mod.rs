@@ -1,6 +1,7 @@
 //! The shell: one task owns the state, everyone else reads views of it.
 
 mod apps;
+mod dns;
 mod events;
 mod figures;
 mod groups;

@@ -159,6 +159,7 @@ pub(super) fn prepared(
     match ready {
         Ok(()) => {
             task.stage = Stage::Shim;
+            super::peers::prepared(state, container, out);
             apply(state, container, Event::Launch, now, out);
         }
         Err(why) => fail(state, container, &why, now, out),

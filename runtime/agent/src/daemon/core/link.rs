@@ -8,7 +8,7 @@ use api::mesos::{Reason, TaskInfo, TaskKey, TaskState};
 use scheduler::{AgentId, FrameworkId, Resources};
 
 use super::task::{Task, status};
-use super::{Checkpoint, Effect, Past, State, Update, life};
+use super::{Checkpoint, Effect, Past, State, Update, life, peers};
 
 /// So many messages wait for an epoch to be written down; a master that says more at once is cut off.
 const MOST_HELD: usize = 16_384;
@@ -24,7 +24,7 @@ pub struct Link {
     held: Vec<wire::MasterMessage>,
 }
 
-fn send(number: u64, body: agent_message::Body, out: &mut Vec<Effect>) {
+pub(super) fn send(number: u64, body: agent_message::Body, out: &mut Vec<Effect>) {
     out.push(Effect::Send(number, Box::new(wire::AgentMessage { body: Some(body) })));
 }
 
@@ -130,6 +130,7 @@ fn obey(state: &mut State, message: wire::MasterMessage, now: Moment, out: &mut 
             send(number, agent_message::Body::Pong(wire::Pong {}), out);
         }
         Some(master_message::Body::Launch(it)) if registered => launch(state, it, now, out),
+        Some(master_message::Body::PeersChanged(it)) if registered => peers::changed(state, it, out),
         Some(master_message::Body::Kill(it)) if registered => kill(state, &it, now, out),
         Some(master_message::Body::Acknowledge(it)) if registered => acknowledge(state, &it, out),
         // A later version's words are none of ours.

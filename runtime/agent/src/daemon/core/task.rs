@@ -9,6 +9,7 @@ use api::marathon::{Timestamp, Uuid};
 use api::mesos::{HealthReport, Source, TaskInfo, TaskState, TaskStatus};
 use scheduler::{AgentId, FrameworkId};
 
+use super::peers::Lists;
 use super::{About, Checkpoint, Journal, KillWhy, Update, Updates};
 use crate::health::{Ready, Watch};
 use crate::states;
@@ -46,6 +47,8 @@ pub struct Task {
     pub(super) watches: Vec<Watch>,
     /// That it was found ready, by this agent or one before.
     pub(super) ready: Option<Ready>,
+    /// Whom it works with.
+    pub(super) lists: Lists,
 }
 
 fn grace_ms(info: &TaskInfo, default: Duration) -> u64 {
@@ -67,6 +70,7 @@ impl Task {
             kill_at: None,
             watches: Vec::new(),
             ready: None,
+            lists: Lists::default(),
         }
     }
 
@@ -77,6 +81,9 @@ impl Task {
         task.updates = Updates::recovered(journal.pending.into(), journal.last);
         task.kill = journal.kill;
         task.ready = journal.ready;
+        // What it was launched with was there before it ran.
+        let launched = task.info.peers.take().map(|peers| peers.version);
+        task.lists = Lists::recovered(journal.peers.or(launched));
         task
     }
 
@@ -110,6 +117,7 @@ impl Task {
             last: self.updates.last.clone(),
             kill: self.kill.clone(),
             ready: self.ready.clone(),
+            peers: self.lists.held,
         }
     }
 
@@ -184,6 +192,7 @@ impl Task {
             status: Some(status_to_wire(&status)),
             health: self.health(agent),
             directory: self.directory.to_string_lossy().into_owned(),
+            peers_version: self.lists.held,
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn info(id: &str, resources: &str) -> TaskInfo {
         grace: None,
         checks: vec![],
         labels: BTreeMap::new(),
+        peers: None,
         volumes: vec![],
     }
 }

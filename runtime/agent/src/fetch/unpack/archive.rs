@@ -74,6 +74,8 @@ fn tar_entry(entry: &mut tar::Entry<'_, impl Read>, name: &[u8], tree: &mut Tree
     let max = tree.limits().path;
     let parsed = Name::parse(name, max)?;
     let mode = entry.header().mode()?;
+    let number = |id: io::Result<u64>| Ok::<_, Failure>(u32::try_from(id?).unwrap_or(u32::MAX));
+    let owner = Some((number(entry.header().uid())?, number(entry.header().gid())?));
     // Before POSIX, a directory was a file with a slash behind its name.
     let kind = if kind == EntryType::Regular && name.ends_with(b"/") { EntryType::Directory } else { kind };
     match kind {
@@ -84,10 +86,12 @@ fn tar_entry(entry: &mut tar::Entry<'_, impl Read>, name: &[u8], tree: &mut Tree
                 return Err(Failure::Refused(format!("its {size} bytes are more than the {most} allowed")));
             }
             let modified = entry.header().mtime().ok().and_then(|t| i64::try_from(t).ok());
-            tree.file(&parsed, Attributes { mode, modified, size: Some(size) }, entry)
+            tree.file(&parsed, Attributes { mode, modified, size: Some(size), owner }, entry)
         }
-        EntryType::Directory => tree.directory(&parsed, mode),
-        EntryType::Symlink => tree.symbolic_link(&parsed, &entry.link_name_bytes().unwrap_or_default()),
+        EntryType::Directory => tree.directory(&parsed, mode, owner),
+        EntryType::Symlink => {
+            tree.symbolic_link(&parsed, &entry.link_name_bytes().unwrap_or_default(), owner)
+        }
         EntryType::Link => {
             let target = entry.link_name_bytes().unwrap_or_default();
             let target = Name::parse(&target, max).map_err(|why| {
@@ -95,6 +99,8 @@ fn tar_entry(entry: &mut tar::Entry<'_, impl Read>, name: &[u8], tree: &mut Tree
             })?;
             tree.hard_link(&parsed, &target)
         }
+        // A task has devices of its own.
+        EntryType::Block | EntryType::Char | EntryType::Fifo if tree.keeps_all() => Ok(()),
         EntryType::Block | EntryType::Char | EntryType::Fifo => {
             Err(Failure::Refused("it is a device or a FIFO, which tasks do not get".into()))
         }
@@ -133,16 +139,17 @@ fn zip_entry(
     let kind = mode.map_or(0, |mode| mode & TYPE);
     let mut contents = Meter::new(entry, gauge.clone());
     if name.ends_with('/') || kind == TYPE_DIRECTORY {
-        return tree.directory(&parsed, mode.unwrap_or(0o755));
+        return tree.directory(&parsed, mode.unwrap_or(0o755), None);
     }
     match kind {
         TYPE_LINK => {
             let mut target = Vec::new();
             contents.take(MAX_LINK).read_to_end(&mut target)?;
-            tree.symbolic_link(&parsed, &target)
+            tree.symbolic_link(&parsed, &target, None)
         }
         0 | TYPE_FILE => {
-            let attributes = Attributes { mode: mode.unwrap_or(0o644), modified: None, size: Some(size) };
+            let mode = mode.unwrap_or(0o644);
+            let attributes = Attributes { mode, modified: None, size: Some(size), owner: None };
             tree.file(&parsed, attributes, &mut contents)
         }
         _ => Err(Failure::Refused("it is a device or a FIFO, which tasks do not get".into())),

@@ -58,13 +58,19 @@ pub(super) fn path(parts: &[&OsStr]) -> PathBuf {
     parts.iter().collect()
 }
 
+/// Whether a symbolic link can point there at all.
+pub(super) fn is_target(target: &[u8]) -> Result<(), Failure> {
+    if target.is_empty() || target.len() > MAX_TARGET || target.contains(&0) {
+        return refused("it is a link to nothing that can be");
+    }
+    Ok(())
+}
+
 /// Checks where a symbolic link points: relative, up at most to the sandbox, and from there only down. The
 /// way up then passes real directories alone, since nothing is ever made below a link; the way down passes
 /// links that were checked likewise. So no chain of them leads out.
 pub(super) fn check_target(name: &Name<'_>, target: &[u8]) -> Result<(), Failure> {
-    if target.is_empty() || target.len() > MAX_TARGET || target.contains(&0) {
-        return refused("it is a link to nothing that can be");
-    }
+    is_target(target)?;
     if target.starts_with(b"/") {
         return refused("it is a link to an absolute path");
     }

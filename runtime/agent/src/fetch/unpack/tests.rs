@@ -234,3 +234,67 @@ fn single_files_get_their_place_and_mode() {
     assert_eq!(error, "entry \"out/x\": it stands below a link, and nothing is written through links");
     assert!(!place.dir.path().join("nest/x").exists());
 }
+
+#[test]
+fn a_root_file_system_keeps_links_and_modes_and_loses_set_user_id_and_devices() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (dir, (uid, gid)) =
+        (tempfile::tempdir().unwrap(), (rustix::process::geteuid(), rustix::process::getegid()));
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |kind: tar::EntryType, path: &str, mode: u32, bytes: &[u8], link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(uid.as_raw().into());
+        header.set_gid(gid.as_raw().into());
+        header.set_size(bytes.len() as u64);
+        if link.is_empty() {
+            builder.append_data(&mut header, path, bytes).unwrap();
+        } else {
+            builder.append_link(&mut header, path, link).unwrap();
+        }
+    };
+    use tar::EntryType::{Block, Directory, Fifo, Regular, Symlink};
+    add(Directory, "tmp/", 0o1777, b"", "");
+    add(Regular, "bin/su", 0o6755, b"#!", "");
+    add(Regular, "etc/secret", 0o600, b"x", "");
+    add(Symlink, "bin/sh", 0o777, b"", "/bin/dash");
+    add(Symlink, "up", 0o777, b"", "../../..");
+    add(Block, "dev/sda", 0o666, b"", "");
+    add(Fifo, "run/fifo", 0o666, b"", "");
+    let tar = builder.into_inner().unwrap();
+    for packed in [tar.clone(), gzip(&tar)] {
+        let into = dir.path().join(packed.len().to_string());
+        std::fs::create_dir(&into).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&packed).unwrap();
+        file.rewind().unwrap();
+        let job = Job { sandbox: into.clone(), user: None, action: Action::Root, limits: Limits::default() };
+        perform(&job, file).unwrap();
+        let mode = |path: &str| std::fs::metadata(into.join(path)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("tmp"), mode("bin/su"), mode("etc/secret")), (0o1777, 0o755, 0o600));
+        assert_eq!(std::fs::read_link(into.join("bin/sh")).unwrap().to_str(), Some("/bin/dash"));
+        assert_eq!(std::fs::read_link(into.join("up")).unwrap().to_str(), Some("../../.."));
+        assert!(!into.join("dev/sda").exists() && !into.join("run/fifo").exists());
+    }
+    // Nothing is written through a link, wherever it leads.
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(Symlink);
+    header.set_size(0);
+    builder.append_link(&mut header, "out", dir.path()).unwrap();
+    header.set_entry_type(Regular);
+    header.set_size(1);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "out/x", &b"x"[..]).unwrap();
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(&builder.into_inner().unwrap()).unwrap();
+    file.rewind().unwrap();
+    let into = dir.path().join("into");
+    std::fs::create_dir(&into).unwrap();
+    let job = Job { sandbox: into, user: None, action: Action::Root, limits: Limits::default() };
+    let error = perform(&job, file).unwrap_err().to_string();
+    assert!(error.contains("nothing is written through links"), "{error}");
+    assert!(!dir.path().join("x").exists());
+}

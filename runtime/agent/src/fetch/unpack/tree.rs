@@ -8,19 +8,21 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, linkat, mkdirat,
-    openat, statat, symlinkat, unlinkat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, chownat, fchmod, fchown,
+    futimens, linkat, mkdirat, openat, statat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
 use super::gauge::Gauge;
-use super::name::{Name, check_target, path};
+use super::name::{Name, check_target, is_target, path};
 use super::{Failure, is_awaited};
 use crate::fetch::job::Limits;
 use crate::files::beneath::{Links, Root};
 
 /// Without set-user-id, set-group-id and sticky bits, and nothing that others may write.
 const MODES: u32 = 0o755;
+/// Of a root file system: without set-user-id and set-group-id bits.
+const ALL_MODES: u32 = 0o1777;
 const BLOCK: usize = 256 << 10;
 
 /// What an entry says about a file.
@@ -31,7 +33,12 @@ pub(super) struct Attributes {
     pub(super) modified: Option<i64>,
     /// In bytes, when it is known.
     pub(super) size: Option<u64>,
+    /// User and group, where the archive says that.
+    pub(super) owner: Owner,
 }
+
+/// A user and a group, by their numbers.
+pub(super) type Owner = Option<(u32, u32)>;
 
 /// The sandbox as it is filled.
 #[derive(Debug)]
@@ -39,11 +46,33 @@ pub(super) struct Tree {
     root: Root,
     gauge: Rc<Gauge>,
     buffer: Vec<u8>,
+    /// Owners, modes and links are kept: it is a root of its own.
+    as_it_is: bool,
 }
 
 impl Tree {
     pub(super) fn new(root: Root, gauge: Rc<Gauge>) -> Self {
-        Self { root, gauge, buffer: vec![0; BLOCK] }
+        Self { root, gauge, buffer: vec![0; BLOCK], as_it_is: false }
+    }
+
+    /// Keeps owners, modes but for set-user-id, and links wherever they point, since whoever follows them does it in there.
+    pub(super) fn keep_as_it_is(self) -> Self {
+        Self { as_it_is: true, ..self }
+    }
+
+    pub(super) fn keeps_all(&self) -> bool {
+        self.as_it_is
+    }
+
+    /// What a file or directory is to have; the least is what unpacking without root needs.
+    fn mode(&self, mode: u32, least: u32) -> Mode {
+        Mode::from_raw_mode(if self.as_it_is { mode & ALL_MODES } else { (mode & MODES) | least })
+    }
+
+    fn owner(&self, owner: Owner) -> Option<(Option<Uid>, Option<Gid>)> {
+        // The highest number means to leave it as it is.
+        let owner = owner.filter(|(uid, gid)| self.as_it_is && *uid != u32::MAX && *gid != u32::MAX);
+        owner.map(|(uid, gid)| (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -51,7 +80,7 @@ impl Tree {
     }
 
     /// Makes a directory, or gives one that is there this mode.
-    pub(super) fn directory(&mut self, name: &Name<'_>, mode: u32) -> Result<(), Failure> {
+    pub(super) fn directory(&mut self, name: &Name<'_>, mode: u32, owner: Owner) -> Result<(), Failure> {
         self.begin()?;
         let Some((dirs, last)) = name.split() else { return Ok(()) };
         let parent = self.parent(dirs)?;
@@ -61,7 +90,10 @@ impl Tree {
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = openat(&parent, last, flags, Mode::empty()).map_err(in_the_way)?;
-        fchmod(&dir, Mode::from_raw_mode((mode & MODES) | 0o700)).map_err(io::Error::from)?;
+        if let Some((uid, gid)) = self.owner(owner) {
+            fchown(&dir, uid, gid).map_err(io::Error::from)?;
+        }
+        fchmod(&dir, self.mode(mode, 0o700)).map_err(io::Error::from)?;
         Ok(())
     }
 
@@ -81,7 +113,10 @@ impl Tree {
         if attributes.size.is_some_and(|size| size != written) {
             return Err(Failure::Refused("it is cut off".into()));
         }
-        fchmod(&file, Mode::from_raw_mode((attributes.mode & MODES) | 0o600)).map_err(io::Error::from)?;
+        if let Some((uid, gid)) = self.owner(attributes.owner) {
+            fchown(&file, uid, gid).map_err(io::Error::from)?;
+        }
+        fchmod(&file, self.mode(attributes.mode, 0o600)).map_err(io::Error::from)?;
         if let Some(seconds) = attributes.modified {
             let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
             let last_modification = Timespec { tv_sec: seconds, tv_nsec: 0 };
@@ -92,11 +127,19 @@ impl Tree {
     }
 
     /// Makes a symbolic link that stays inside.
-    pub(super) fn symbolic_link(&mut self, name: &Name<'_>, target: &[u8]) -> Result<(), Failure> {
+    pub(super) fn symbolic_link(
+        &mut self,
+        name: &Name<'_>,
+        target: &[u8],
+        owner: Owner,
+    ) -> Result<(), Failure> {
         self.begin()?;
-        check_target(name, target)?;
+        if self.as_it_is { is_target(target) } else { check_target(name, target) }?;
         let (parent, last) = self.place(name)?;
         symlinkat(target, &parent, last).map_err(io::Error::from)?;
+        if let Some((uid, gid)) = self.owner(owner) {
+            chownat(&parent, last, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        }
         Ok(())
     }
 

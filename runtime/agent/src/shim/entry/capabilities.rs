@@ -26,7 +26,7 @@ const ALLOWED: CapabilitySet = CapabilitySet::CHOWN
 ///
 /// # Errors
 /// When the kernel refuses. One that has no capability has none to give up.
-pub(in crate::shim) fn bound() -> Result<(), Errno> {
+pub(crate) fn bound() -> Result<(), Errno> {
     let own = capabilities(None)?;
     if own.permitted.is_empty() {
         return Ok(());

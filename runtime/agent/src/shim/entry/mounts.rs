@@ -18,23 +18,45 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount_bind_recursive, mou
 use crate::files::beneath::{Links, Root, leads_out};
 use crate::spec::{Mount, Spec};
 
-/// Before rights are given up.
-pub(super) fn make(spec: &Spec) -> Result<(), String> {
-    for mount in &spec.mounts {
-        let host = mount.root.join(&mount.source);
-        let cannot =
-            |why: String| format!("cannot mount {} at {}: {why}", host.display(), mount.target.display());
+/// Something of the host, and where it is to be seen.
+pub(super) struct Opened<'s> {
+    mount: &'s Mount,
+    source: OwnedFd,
+    is_dir: bool,
+}
+
+fn cannot(mount: &Mount) -> impl Fn(String) -> String {
+    let host = mount.root.join(&mount.source);
+    move |why| format!("cannot mount {} at {}: {why}", host.display(), mount.target.display())
+}
+
+/// While the host's root is still `/`.
+pub(super) fn open(spec: &Spec) -> Result<Vec<Opened<'_>>, String> {
+    let open = |mount| {
+        let cannot = cannot(mount);
         let source = source(mount).map_err(|e| cannot(told_of_source(&e)))?;
         let is_dir = kind(&source).map_err(|e| cannot(e.to_string()))? == FileType::Directory;
+        Ok(Opened { mount, source, is_dir })
+    };
+    spec.mounts.iter().map(open).collect()
+}
+
+/// Before rights are given up.
+pub(super) fn make(spec: &Spec, opened: Vec<Opened<'_>>) -> Result<(), String> {
+    for Opened { mount, source, is_dir } in opened {
+        let cannot = cannot(mount);
         let target = if mount.target.is_absolute() {
+            if spec.root.is_some() {
+                make_absolute(&mount.target, is_dir).map_err(|e| cannot(e.to_string()))?;
+            }
             on_host(&mount.target).map_err(|e| cannot(told_of_host(&e)))?
         } else {
             make_place(spec, &mount.target, is_dir).map_err(|e| cannot(told_of_place(&e)))?
         };
-        check_target(&target, is_dir).map_err(cannot)?;
+        check_target(&target, is_dir).map_err(&cannot)?;
         mount_bind_recursive(path_of(&source), path_of(&target)).map_err(|e| cannot(e.to_string()))?;
         if mount.read_only {
-            close(spec, mount).map_err(|e| cannot(format!("it cannot be made read-only: {e}")))?;
+            close_again(spec, mount).map_err(|e| cannot(format!("it cannot be made read-only: {e}")))?;
         }
     }
     Ok(())
@@ -74,6 +96,18 @@ fn kind(fd: &OwnedFd) -> io::Result<FileType> {
 
 fn on_host(target: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, target, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// In a root of the task's own, what is missing is made.
+fn make_absolute(target: &Path, is_dir: bool) -> io::Result<()> {
+    if is_dir {
+        return fs::create_dir_all(target);
+    }
+    target.parent().map_or(Ok(()), fs::create_dir_all)?;
+    match fs::File::create_new(target) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        _ => Ok(()),
+    }
 }
 
 fn in_sandbox(spec: &Spec, target: &Path) -> io::Result<OwnedFd> {
@@ -127,17 +161,21 @@ fn check_target(target: &OwnedFd, is_dir: bool) -> Result<(), String> {
     }
 }
 
-fn path_of(fd: &impl AsRawFd) -> String {
+pub(super) fn path_of(fd: &impl AsRawFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Makes what was just mounted read-only, with all that is mounted in it, now and later.
-fn close(spec: &Spec, mount: &Mount) -> io::Result<()> {
+fn close_again(spec: &Spec, mount: &Mount) -> io::Result<()> {
     // By its path again: what was opened before is what lies below the mount now.
     let top =
         if mount.target.is_absolute() { on_host(&mount.target) } else { in_sandbox(spec, &mount.target) }?;
-    mount_change(path_of(&top), MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
-    let top_id = mount_id(&top)?;
+    close(&top)
+}
+
+/// Makes what is mounted there read-only, with all that is mounted in it, now and later.
+pub(super) fn close(top: &OwnedFd) -> io::Result<()> {
+    mount_change(path_of(top), MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let top_id = mount_id(top)?;
     for place in below(&fs::read_to_string("/proc/self/mountinfo")?, top_id) {
         let one = openat(CWD, &place, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         restrict(one.as_fd())?;

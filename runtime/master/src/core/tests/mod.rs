@@ -210,6 +210,7 @@ fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         grace: None,
         checks: vec![],
         labels: BTreeMap::new(),
+        peers: None,
         volumes: vec![],
     }
 }
@@ -237,6 +238,7 @@ fn report(framework: &FrameworkId, info: &TaskInfo, state: TaskState, uuid: u128
         status: status(info.id.as_str(), state, uuid),
         health: vec![],
         directory: "/sandbox".to_owned(),
+        peers: None,
     }
 }
 

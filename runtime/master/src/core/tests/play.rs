@@ -162,6 +162,7 @@ impl Play {
             status: task.newest.clone(),
             health: vec![],
             directory: String::new(),
+            peers: None,
         });
         let registration =
             Registration { tasks: tasks.collect(), ..registration(agent.id.as_ref(), &format!("a{at}")) };

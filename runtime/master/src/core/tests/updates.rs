@@ -174,3 +174,36 @@ fn only_so_many_ended_tasks_are_kept() {
     assert_eq!(world.completed(&framework, "t1"), None);
     assert_eq!(world.state.completed.size(), 2);
 }
+
+#[test]
+fn peers_go_to_the_tasks_agent_and_what_it_holds_is_said_to_who_comes_later() {
+    let (mut world, connection, agent, channel, framework) = running();
+    let list = api::mesos::Peers { version: 7, json: "{}".into(), tsv: "".into() };
+    let key: api::mesos::TaskKey = "t1".parse().unwrap();
+    let call = |task: &str| Call::Peers { task: task.parse().unwrap(), peers: list.clone() };
+    let message = ToAgent::Peers { framework: framework.clone(), task: key.clone(), peers: list.clone() };
+    assert_eq!(to_agents(&world.call(channel, call("t1"))), [&message]);
+    assert!(world.call(channel, call("t2")).is_empty(), "of no task");
+
+    let held = |version| Event::PeersHeld { task: key.clone(), version };
+    let says = FromAgent::PeersHeld { framework: framework.clone(), task: key.clone(), version: 7 };
+    assert_eq!(events(&world.say(connection, says.clone())), [&held(7)]);
+    let (other, _) = world.agent("a2");
+    assert!(world.say(other, says).is_empty(), "it is not there");
+    // A framework that comes later hears it, and again when the agent registers, whatever that has now.
+    world.step(Input::ChannelClosed { channel });
+    let channel = world.number();
+    let effects = world.step(Input::Subscribed { channel, info: info("f") });
+    assert!(events(&effects).contains(&&held(7)));
+    let task = task_info(&world, &framework, "t1");
+    let back = Report { peers: Some(5), ..report(&framework, &task, TaskState::Running, 1) };
+    let (connection, effects) = world.back(&agent, "a1", vec![back]);
+    assert!(events(&effects).contains(&&held(5)));
+    // An agent that is away is sent nothing.
+    world.step(Input::AgentDisconnected { connection });
+    assert!(world.call(channel, call("t1")).is_empty());
+}
+
+fn task_info(world: &World, framework: &FrameworkId, id: &str) -> TaskInfo {
+    (*world.state.tasks.get(&(framework.clone(), id.parse().unwrap())).unwrap().info).clone()
+}

@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) ready: bool,
     /// What their informational checks see.
     pub(super) sight: Option<Sight>,
+    /// No list of peers arrives.
+    pub(super) loses_messages: bool,
     /// Agents that offer.
     pub(super) agents: Vec<&'static str>,
     crashed: bool,
@@ -93,6 +95,7 @@ impl World {
             failures: 3,
             ready: true,
             sight: None,
+            loses_messages: false,
             agents: vec!["a1", "a2", "a3"],
             crashed: false,
             events: VecDeque::new(),
@@ -105,11 +108,21 @@ impl World {
         world
     }
 
-    fn subscribe(&mut self) {
+    pub(super) fn is_connected(&self) -> bool {
+        self.state.link.connected
+    }
+
+    pub(super) fn subscribe(&mut self) {
         self.suppressed = false;
         self.events.clear();
         let framework = self.state.framework().cloned().unwrap_or_else(|| "F-0000".into());
         self.input(Input::Event(Event::Subscribed { framework, master: "M".to_owned() }));
+        for (task, known) in &self.tasks {
+            if let Some(peers) = &known.info.peers {
+                let version = peers.version;
+                self.events.push_back(Event::PeersHeld { task: task.clone(), version });
+            }
+        }
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -210,6 +223,15 @@ impl World {
                     self.say(&task, state);
                 }
             }
+            Call::Peers { task, peers } => {
+                if !self.loses_messages
+                    && let Some(known) = self.tasks.get_mut(&task)
+                {
+                    let version = peers.version;
+                    known.info.peers = Some(peers);
+                    self.events.push_back(Event::PeersHeld { task, version });
+                }
+            }
             Call::Suppress(_) => self.suppressed = true,
             Call::Revive(_) => self.suppressed = false,
             Call::Acknowledge { task, uuid, .. } => {
@@ -253,6 +275,12 @@ impl World {
                 self.tasks.remove(task);
             }
         }
+    }
+
+    /// Its agent is silent.
+    pub(super) fn lose(&mut self, task: &TaskKey) {
+        self.say(task, TaskState::Unreachable);
+        self.deliver();
     }
 
     pub(super) fn offer(&mut self) {

@@ -149,7 +149,7 @@ impl Inner {
                 self.suppressed = false;
                 self.offer();
             }
-            Call::Decline { .. } | Call::Teardown => {}
+            Call::Peers { .. } | Call::Decline { .. } | Call::Teardown => {}
         }
     }
 }

@@ -106,6 +106,7 @@ fn said(effects: &[Effect]) -> Vec<String> {
     sent.map(|body| match body {
         agent_message::Body::Register(it) => format!("register {} tasks", it.tasks.len()),
         agent_message::Body::Pong(_) => "pong".into(),
+        agent_message::Body::PeersHeld(it) => format!("peers {}", it.version),
         agent_message::Body::Health(it) => format!("health {} {}", it.alive, it.consecutive_failures),
         agent_message::Body::Update(it) => {
             let status = status_from_wire(it.status.unwrap()).unwrap();
@@ -473,4 +474,68 @@ fn readiness_is_found_once_and_said_again_on_every_stream() {
     let mut looks = recovered(Journal { ready: None, ..journal });
     assert_eq!(registered(&looks.link(1)), []);
     assert!(asks(&mut looks));
+}
+
+fn peers(version: u64) -> api::mesos::Peers {
+    api::mesos::Peers { version, json: format!("{{\"peers\":\"{version}\"}}").into(), tsv: "t".into() }
+}
+
+fn tell(book: &mut Book, number: u64, version: u64) -> Vec<Effect> {
+    let peers = Some(api::link::peers_to_wire(&peers(version)));
+    let changed = wire::PeersChanged { framework_id: "F".into(), task_id: "t".into(), peers };
+    book.hear(number, 5, master_message::Body::PeersChanged(changed))
+}
+
+fn writes(effects: &[Effect]) -> Vec<u64> {
+    let written = effects.iter().filter_map(|effect| match effect {
+        Effect::WritePeers(_, peers) => Some(peers.version),
+        _ => None,
+    });
+    written.collect()
+}
+
+#[test]
+fn peers_are_written_one_list_after_the_other_and_said_when_they_are_there() {
+    let mut book = Book::open();
+    assert_eq!(tell(&mut book, 1, 9), [], "of no task");
+    let info = TaskInfo { peers: Some(peers(1)), ..info("t", "cpus:1") };
+    book.launch_info(&info);
+    let container = book.container();
+    book.input(Input::Kept(container, Ok(())));
+    assert_eq!(book.state.tasks[&container].info.peers, Some(peers(1)), "the sandbox is made with them");
+    assert!(writes(&tell(&mut book, 1, 2)).is_empty(), "the sandbox is being made");
+    assert_eq!(writes(&book.input(Input::Prepared(container, Ok(())))), [2]);
+    book.input(Input::Ran(container));
+    assert!(writes(&tell(&mut book, 1, 3)).is_empty(), "one after the other");
+    assert!(writes(&tell(&mut book, 1, 4)).is_empty());
+    let effects = book.input(Input::PeersWritten(container, 2, Ok(())));
+    assert_eq!((said(&effects), writes(&effects)), (vec!["peers 2".to_owned()], vec![4]), "the newest alone");
+    let effects = book.input(Input::PeersWritten(container, 4, Err("no room".into())));
+    assert_eq!((said(&effects).len(), writes(&effects).len()), (0, 0), "it is sent again");
+    assert_eq!(writes(&tell(&mut book, 1, 4)), [4]);
+    let effects = book.input(Input::PeersWritten(container, 4, Ok(())));
+    let journal = effects.iter().find_map(|effect| match effect {
+        Effect::Journal(_, journal) => Some(journal.clone()),
+        _ => None,
+    });
+    let journal = journal.unwrap();
+    assert_eq!(journal.peers, Some(4), "written down before it is said");
+    assert_eq!(said(&tell(&mut book, 1, 4)), ["peers 4"], "it is there: nothing is written");
+
+    // The next agent says so when it registers.
+    let registered = |book: &mut Book| {
+        let effects = book.input(Input::LinkUp(7));
+        let Some(Effect::Send(_, message)) = effects.first() else { panic!("{effects:?}") };
+        let Some(agent_message::Body::Register(register)) = &message.body else { panic!("{message:?}") };
+        register.tasks[0].peers_version
+    };
+    assert_eq!(registered(&mut book), Some(4));
+    for (journal, version) in [(*journal, 4), (Journal::default(), 1)] {
+        let mut next = Book { state: State::new(about(), Some("A".into()), 5, 9), now: 200 };
+        let checkpoint =
+            Checkpoint { framework: "F".into(), info: info.clone(), container, directory: "/w/t".into() };
+        let task = Recovered { checkpoint, journal, found: Found::Running(None) };
+        next.state.recover(vec![task], vec![], at(200));
+        assert_eq!(registered(&mut next), Some(version));
+    }
 }

@@ -213,6 +213,9 @@ impl World {
                     task.1 = *journal;
                 }
             }
+            Effect::WritePeers(container, peers) => {
+                self.input(Input::PeersWritten(container, peers.version, Ok(())));
+            }
             Effect::Prepare(container) => self.input(Input::Prepared(container, Ok(()))),
             Effect::StartShim(container) => self.start(container),
             Effect::AskShim(container) | Effect::KillTask(container) => {
