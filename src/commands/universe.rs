@@ -1,7 +1,7 @@
 //! `clusterctl universe`: where packages come from, and whether one's own are in order.
 
 use std::fs::File;
-use std::io::{self, Seek as _, Write};
+use std::io::{self, Read as _, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 use api::client::{Client, CosmosCall};
@@ -198,8 +198,13 @@ fn gather(top: &Path, dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 
 fn sum(file: &mut File) -> io::Result<String> {
     file.rewind()?;
-    let mut sum = Sha256::new();
-    io::copy(file, &mut sum)?;
+    let (mut sum, mut part) = (Sha256::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut part)? {
+            0 => break,
+            read => sum.update(part.get(..read).unwrap_or_default()),
+        }
+    }
     Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
