@@ -481,7 +481,7 @@ mod tests {
         let mut problems = Vec::new();
         let artifacts = read(&resource, true, &mut problems);
         assert_eq!(problems, []);
-        insta::assert_yaml_snapshot!(artifacts);
+        insta::assert_snapshot!(serde_json::to_string_pretty(&artifacts).unwrap());
         let spark = &artifacts["spark"];
         assert_eq!(spark.file_name(Some("https://a.example/x/spark.tgz?y=1")), "spark.tgz");
         assert_eq!(spark.file_name(None), "spark");
