@@ -383,7 +383,8 @@ impl Reader<'_> {
             }
             sums.push(Sum::Published(url));
         }
-        if sums.is_empty() && !matches!(at, At::File(_)) {
+        let told = ["sha256", "sha512", "checksum_url"].iter().any(|key| map.contains_key(*key));
+        if !told && !matches!(at, At::File(_)) {
             self.wrong(
                 "",
                 format!("`{}` has no checksum", at.as_str()),

