@@ -212,7 +212,7 @@ impl Fields<'_> {
         match self.map.get(key) {
             Some(Value::String(text)) => return text.clone(),
             Some(other) => {
-                self.wrong(key, format!("`{key}` is {}, no text", kind(other)), "put it in quotes")
+                self.wrong(key, format!("`{key}` is {}, no text", kind(other)), "put it in quotes");
             }
             None => self.wrong(key, format!("`{key}` is missing"), ""),
         }
