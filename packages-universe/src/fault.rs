@@ -35,11 +35,6 @@ impl Fault {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         Self { file: file.to_owned(), line, what: what.into(), hint, severity: Severity::Error }
     }
-
-    /// A fault with which it can be used.
-    pub(crate) fn warning(file: &str, line: Option<usize>, what: impl Into<String>, hint: &str) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(file, line, what, hint) }
-    }
 }
 
 impl fmt::Display for Fault {
@@ -94,33 +89,36 @@ impl Problem {
     }
 }
 
-/// The line at which a path of keys stands in a YAML or JSON text: each key after the one before it. As far as keys are found.
+/// The line at which a path of keys stands in a YAML or JSON text: each key behind the one before it. As far as keys are found.
 pub(crate) fn line_of(text: &str, path: &[String]) -> Option<usize> {
+    let json = text.trim_start().starts_with('{');
     let lines: Vec<&str> = text.lines().collect();
-    let (mut from, mut found) = (0, None);
+    // Where to look on: a line, and how much of it is passed.
+    let (mut from, mut passed) = (0, 0);
     let mut depth: Option<usize> = None;
+    let mut found = None;
     for key in path {
         let index = key.parse::<usize>().ok();
         let mut seen = 0;
-        let here = lines.iter().enumerate().skip(from).find(|(_, line)| {
-            let indent = indent(line);
-            if depth.is_some_and(|depth| indent <= depth && !line.trim_start().starts_with("- ")) {
-                return false;
+        let here = lines.iter().enumerate().skip(from).find_map(|(at, line)| {
+            let rest = if at == from { line.get(passed..)? } else { line };
+            let item = rest.trim_start().starts_with("- ");
+            let outside = depth.is_some_and(|depth| indent(line) <= depth && !item);
+            if at != from && outside {
+                return None;
             }
             match index {
                 Some(index) => {
-                    let item = line.trim_start().starts_with('-');
                     seen += usize::from(item);
-                    item && seen == index + 1
+                    (item && seen == index + 1).then(|| (at, line.len() - rest.trim_start().len() + 2))
                 }
-                None => has_key(line, key),
+                None => key_end(rest, key).map(|end| (at, line.len() - rest.len() + end)),
             }
         });
-        let Some((at, line)) = here else { break };
+        let Some((at, end)) = here else { break };
         found = Some(at + 1);
-        // Keys of an item may stand on its own line.
-        from = if index.is_some() { at } else { at + 1 };
-        depth = (index.is_none() && !text.trim_start().starts_with('{')).then(|| indent(line));
+        depth = lines.get(at).filter(|_| index.is_none() && !json).map(|line| indent(line));
+        (from, passed) = (at, end);
     }
     found
 }
@@ -130,22 +128,17 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// Whether a line has a key, `key:` or `"key":`.
-fn has_key(line: &str, key: &str) -> bool {
-    let mut rest = line;
-    while let Some(at) = rest.find(key) {
-        let (before, after) = (&rest[..at], &rest[at + key.len()..]);
+/// Where a key ends in a line: `key:` or `"key":`.
+fn key_end(line: &str, key: &str) -> Option<usize> {
+    line.match_indices(key).filter(|_| !key.is_empty()).find_map(|(at, _)| {
+        let end = at + key.len();
+        let (before, after) = (line.get(..at)?, line.get(end..)?);
         let quoted = before.ends_with('"') && after.starts_with('"');
-        let after = after.strip_prefix('"').filter(|_| quoted).unwrap_or(after);
-        let before = before.strip_suffix('"').filter(|_| quoted).unwrap_or(before);
-        let starts =
-            before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '{' | ',' | '-'));
-        if starts && after.trim_start().starts_with(':') {
-            return true;
-        }
-        rest = &rest[at + key.len()..];
-    }
-    false
+        let before = if quoted { before.strip_suffix('"')? } else { before };
+        let after = if quoted { after.strip_prefix('"')? } else { after };
+        let starts = before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '{' | ','));
+        (starts && after.trim_start().starts_with(':')).then_some(end)
+    })
 }
 
 #[cfg(test)]
@@ -155,6 +148,7 @@ mod tests {
     #[test]
     fn lines_are_found_by_the_path() {
         let yaml = "name: a\nartifacts:\n  one:\n    sources:\n      - url: x\n      - purl: y\n        home: z\n  two:\n    sources: []\n";
+        let flow = "{\"a\": {\"x\": 1, \"required\": 2},\n \"b\": {\"required\": 3}}";
         let json = "{\n  \"name\": \"a\",\n  \"properties\": {\n    \"service\": {\n      \"type\": 3 } } }";
         for (text, path, line) in [
             (yaml, vec!["name"], Some(1)),
@@ -164,6 +158,8 @@ mod tests {
             (yaml, vec!["artifacts", "none"], Some(2)),
             (yaml, vec!["none"], None),
             (json, vec!["properties", "service", "type"], Some(5)),
+            (flow, vec!["a", "required"], Some(1)),
+            (flow, vec!["b", "required"], Some(2)),
         ] {
             let path: Vec<String> = path.into_iter().map(str::to_owned).collect();
             assert_eq!(line_of(text, &path), line, "{path:?}");

@@ -26,6 +26,8 @@ mod render;
 mod schema;
 mod similar;
 pub mod template;
+#[cfg(test)]
+mod tests;
 mod universe;
 pub mod version;
 

@@ -67,11 +67,13 @@ impl<'a> Linter<'a> {
     fn all(&self, faults: &mut Vec<Fault>) {
         self.place(faults);
         let options = self.options(faults);
+        let before = faults.len();
         if self.native() {
             self.secrets(faults);
             self.paths(faults);
         }
-        if let Some(options) = options {
+        // What is not there would be said again.
+        if let Some(options) = options.filter(|_| faults.len() == before) {
             self.render(&options, faults);
         }
     }
@@ -201,7 +203,7 @@ impl<'a> Linter<'a> {
         if !self.native() {
             return;
         }
-        let context = crate::render::context(self.package, &request, rendered.options.clone(), &rendered.id);
+        let context = crate::render::context(self.package, &request, &rendered.options, &rendered.id);
         for (at, command) in self.package.next.iter().enumerate() {
             if let Err(error) = template::render_text(command, &context, template::Limits::default()) {
                 let file = self.file("package");

@@ -163,7 +163,7 @@ pub fn render(package: &Package, request: &Request<'_>) -> Result<Rendered, Rend
         replace(&mut context, &secret.pointer, Value::String(secret.name.clone()));
     }
     let text = match package.form {
-        Form::Native => native(package, template, request, context, &id)?,
+        Form::Native => native(package, template, request, &context, &id)?,
         Form::Old | Form::CliOnly => old(package, template, context)?,
     };
     let mut definition: Value = serde_json::from_str(&text).map_err(|error| RenderError::NotJson {
@@ -192,7 +192,7 @@ fn native(
     package: &Package,
     template: &str,
     request: &Request<'_>,
-    options: Value,
+    options: &Value,
     id: &str,
 ) -> Result<String, RenderError> {
     let missing: Vec<String> =
@@ -206,7 +206,7 @@ fn native(
 }
 
 /// The context of native templates.
-pub(crate) fn context(package: &Package, request: &Request<'_>, options: Value, id: &str) -> Value {
+pub(crate) fn context(package: &Package, request: &Request<'_>, options: &Value, id: &str) -> Value {
     let artifacts: Map<String, Value> = request
         .artifacts
         .iter()
@@ -226,7 +226,7 @@ pub(crate) fn context(package: &Package, request: &Request<'_>, options: Value, 
 
 /// The package's `next` commands for an install. One that names what is not there is left out.
 pub fn next(package: &Package, request: &Request<'_>, rendered: &Rendered) -> Vec<String> {
-    let context = context(package, request, rendered.options.clone(), &rendered.id);
+    let context = context(package, request, &rendered.options, &rendered.id);
     let commands = package.next.iter();
     commands.filter_map(|command| template::render_text(command, &context, Limits::default()).ok()).collect()
 }

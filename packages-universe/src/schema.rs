@@ -14,7 +14,7 @@ use crate::options::OptionFault;
 use crate::similar::similar;
 
 /// How deep a schema may be nested.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 40;
 /// How many schemas one may consist of, with each `$ref` counted as what it stands for.
 const MOST_NODES: u64 = 100_000;
 /// How often a pattern may go back before it is given up.

@@ -4,6 +4,7 @@
 //! anything; what it makes is counted as it is written; loops count their turns, and what is kept in a variable is measured: both
 //! by calls that are put behind the tags before tera reads the template. Filters that make much of little have a limit of their own.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +39,7 @@ const MOST_JOINED: usize = 32;
 /// The calls that are put into templates; no template of ours has such names.
 const TURN: &str = "universe__turn";
 const KEPT: &str = "universe__kept";
+const THERE: &str = "universe__there";
 
 /// Why a template cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +101,11 @@ fn render_with(
     });
     tera.register_function(KEPT, |kwargs: Kwargs, _: &State<'_>| -> tera::TeraResult<&'static str> {
         fits(kwargs.must_get::<&tera::Value>("it")?)?;
+        Ok("")
+    });
+    let known = context.clone();
+    tera.register_function(THERE, move |kwargs: Kwargs, _: &State<'_>| -> tera::TeraResult<&'static str> {
+        there(kwargs.must_get::<&str>("path")?, &known).map_err(tera::Error::message)?;
         Ok("")
     });
     tera.add_raw_template(NAME, &counted).map_err(|error| fault(&error))?;
@@ -260,6 +267,8 @@ struct Tag<'t> {
     inner: &'t str,
     /// `{% … %}`, not `{{ … }}`.
     statement: bool,
+    /// Blanks before it go.
+    trims_before: bool,
     /// Blanks behind it go.
     trims: bool,
 }
@@ -296,7 +305,7 @@ fn tags(template: &str) -> Result<Vec<Tag<'_>>, TemplateError> {
             return Err(wrong(line(), format!("a tag has no end; write {close}")));
         };
         let inner = &rest[2..2 + length];
-        let trims = inner.ends_with('-');
+        let (trims_before, trims) = (inner.starts_with('-'), inner.ends_with('-'));
         let inner = inner.strip_prefix('-').unwrap_or(inner);
         let inner = inner.strip_suffix('-').unwrap_or(inner).trim();
         at = start + 2 + length + 2;
@@ -304,7 +313,7 @@ fn tags(template: &str) -> Result<Vec<Tag<'_>>, TemplateError> {
             raw = inner == "raw";
             continue;
         }
-        tags.push(Tag { start, end: at, inner, statement, trims });
+        tags.push(Tag { start, end: at, inner, statement, trims_before, trims });
     }
     Ok(tags)
 }
@@ -328,8 +337,6 @@ pub(crate) fn paths(template: &str) -> Vec<(usize, String)> {
 fn end_of(rest: &str, close: &str) -> Option<usize> {
     let mut quote = None;
     let mut escaped = false;
-    // Maps may end with the same braces as tags do.
-    let mut depth = 0_usize;
     for (at, c) in rest.char_indices() {
         match quote {
             Some(_) if escaped => escaped = false,
@@ -337,9 +344,8 @@ fn end_of(rest: &str, close: &str) -> Option<usize> {
             Some(open) if c == open => quote = None,
             Some(_) => {}
             None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
-            None if depth == 0 && rest[at..].starts_with(close) => return Some(at),
-            None if c == '{' => depth += 1,
-            None if c == '}' => depth = depth.saturating_sub(1),
+            // Also where a map's braces were meant: so tera reads it.
+            None if rest[at..].starts_with(close) => return Some(at),
             None => {}
         }
     }
@@ -372,7 +378,9 @@ fn without_texts(inner: &str) -> String {
 fn prepare(template: &str, context: &Value) -> Result<String, TemplateError> {
     let mut counted = String::with_capacity(template.len() * 2);
     let mut copied = 0;
-    for tag in tags(template)? {
+    let tags = tags(template)?;
+    let bound = bound(&tags);
+    for tag in tags {
         let line = Some(template[..tag.start].matches('\n').count() + 1);
         let plain = without_texts(tag.inner);
         let mut words = plain
@@ -405,7 +413,12 @@ fn prepare(template: &str, context: &Value) -> Result<String, TemplateError> {
             return Err(wrong(line, "`set` needs a value: {% set name = value %}"));
         }
         if !tag.statement || sets {
-            defined(&plain, context).map_err(|what| wrong(line, what))?;
+            counted.push_str(&template[copied..tag.start]);
+            copied = tag.start;
+            let trims = if tag.trims_before { "-" } else { "" };
+            for path in asked(&plain, context).filter(|path| !bound.contains(&root(path))) {
+                counted.push_str(&format!("{{{{{trims} {THERE}(path='{path}') }}}}"));
+            }
         }
         let call = match first {
             "for" => format!("{TURN}()"),
@@ -420,31 +433,49 @@ fn prepare(template: &str, context: &Value) -> Result<String, TemplateError> {
     Ok(counted)
 }
 
-/// Says which path from the context in a tag leads nowhere. Tera does so itself for most; what is joined would be empty.
-fn defined(plain: &str, context: &Value) -> Result<(), String> {
-    let asks = [" if ", " is ", "default", " or ", " and ", "?"];
-    if asks.iter().any(|word| plain.contains(word)) {
-        return Ok(());
+/// The names that a template gives to values of its own.
+fn bound(tags: &[Tag<'_>]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for tag in tags.iter().filter(|tag| tag.statement) {
+        let mut words =
+            tag.inner.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+        match words.next() {
+            Some("for") => names.extend(words.take_while(|word| *word != "in").map(str::to_owned)),
+            Some("set" | "set_global") => names.extend(words.next().map(str::to_owned)),
+            _ => {}
+        }
     }
+    names
+}
+
+/// The first key of a path.
+fn root(path: &str) -> String {
+    path.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// The paths from the context that a tag cannot do without; none when it asks whether something is there.
+fn asked<'p>(plain: &'p str, context: &'p Value) -> impl Iterator<Item = &'p str> {
+    let asks = [" if ", " is ", "default", " or ", " and ", "?"].iter().any(|word| plain.contains(word));
     let words = plain.split(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '[' | '"')));
-    for word in words {
-        let path = word.split('[').next().unwrap_or_default();
-        let mut keys = path.split('.');
-        let Some(mut at) = keys.next().and_then(|first| context.get(first)) else { continue };
-        let mut gone = String::new();
-        for key in keys.filter(|key| !key.is_empty()) {
-            let Some(map) = at.as_object() else { break };
-            match map.get(key) {
-                Some(next) => at = next,
-                None => {
-                    gone = key.to_owned();
-                    let near = crate::similar::did_you_mean(key, map.keys().map(String::as_str));
-                    let near = if near.is_empty() { near } else { format!("; {near}") };
-                    return Err(format!("`{path}` is not there: there is no `{gone}`{near}"));
-                }
+    let paths = words.map(|word| word.split('[').next().unwrap_or_default().trim_end_matches('.'));
+    paths.filter(move |path| {
+        !asks && path.contains('.') && !path.contains('"') && context.get(root(path)).is_some()
+    })
+}
+
+/// Says which key of a path is not there. Tera says less of most, and nothing of what is joined to other texts.
+fn there(path: &str, context: &Value) -> Result<(), String> {
+    let mut at = context;
+    for key in path.split('.') {
+        let Some(map) = at.as_object() else { break };
+        match map.get(key) {
+            Some(next) => at = next,
+            None => {
+                let near = crate::similar::did_you_mean(key, map.keys().map(String::as_str));
+                let near = if near.is_empty() { near } else { format!("; {near}") };
+                return Err(format!("`{path}` is not there: there is no `{key}`{near}"));
             }
         }
-        debug_assert!(gone.is_empty());
     }
     Ok(())
 }
@@ -473,6 +504,11 @@ mod tests {
             ("{% for one in options.list %}[{{ one }}]{% endfor %}", r#"[x][y\"]"#),
             ("{% for one in options.list -%}\n  {{ one }}\n{%- endfor %}", r#"xy\""#),
             ("{% if options.off %}a{% else %}b{% endif %}{% if options.absent %}c{% endif %}", "b"),
+            ("{% if options.absent %}{{ options.absent.deep ~ 'x' }}{{ options.gone }}{% endif %}!", "!"),
+            (
+                "{% for options in [1] %}{{ options }}{% endfor %} {%- set artifacts = {'x': 'y'} %}  {{- artifacts.x }}",
+                "1y",
+            ),
             ("{% set both = options.name ~ '/' ~ options.n %}{{ both }}", r#"a\"b/2"#),
             (r#"{{ artifacts["my-art"].uri }}"#, "artifact://sha256/0"),
             (r#"{{ options.absent | default(value="d") }}"#, "d"),
@@ -481,7 +517,7 @@ mod tests {
             ("{% for i in range(end=3) %}{{ i }}{% endfor %}", "012"),
             ("{% raw %}{{ x }} {% for %}{% endraw %}{# {{ y }} {% include 'z' %} #}!", "{{ x }} {% for %}!"),
             (r#"{{ "}}{{" }}{{ '{% include %}' }}"#, "}}{{{% include %}"),
-            ("{{ {'a': {'b': 1}} | json_encode }}", r#"{"a":{"b":1}}"#),
+            ("{{ {'a': {'b': 1} } | json_encode }}", r#"{"a":{"b":1}}"#),
         ] {
             assert_eq!(rendered(template).as_deref(), Ok(made), "{template}");
         }

@@ -7,6 +7,8 @@ use std::cmp::Ordering;
 enum Part<'a> {
     /// Without leading zeros.
     Number(&'a str),
+    /// What comes is of the package, not of what is packed: `1.0-1`.
+    Revision,
     /// Of a version before the one it is named for, by how far before.
     Before(u8),
     /// Any other word.
@@ -44,6 +46,9 @@ fn parts(version: &str) -> Vec<Part<'_>> {
             |c| c.is_alphabetic()
         } else {
             rest = &rest[first.len_utf8()..];
+            if matches!(first, '-' | '+' | '_') && rest.starts_with(|c: char| c.is_ascii_digit()) {
+                parts.push(Part::Revision);
+            }
             continue;
         };
         let end = rest.find(|c| !same(c)).unwrap_or(rest.len());
@@ -67,8 +72,9 @@ fn rank(part: Option<&Part<'_>>) -> u8 {
     match part {
         Some(Part::Before(_)) => 0,
         None => 1,
-        Some(Part::Word(_)) => 2,
-        Some(Part::Number(_)) => 3,
+        Some(Part::Revision) => 2,
+        Some(Part::Word(_)) => 3,
+        Some(Part::Number(_)) => 4,
     }
 }
 

@@ -107,6 +107,8 @@ fn read_definition(definition: Value, problems: &mut Vec<Problem>) -> Option<Rea
         "3.0" => 3,
         "4.0" => 4,
         "5.0" => 5,
+        // That was said.
+        "" => return None,
         other => {
             let what = format!("`{other}` is no packaging version");
             fields.wrong("packagingVersion", what, "they are 2.0, 3.0, 4.0 and 5.0");
@@ -210,7 +212,7 @@ impl Fields<'_> {
         match self.map.get(key) {
             Some(Value::String(text)) => return text.clone(),
             Some(other) => {
-                self.wrong(key, format!("`{key}` is {}, no text", kind(other)), "put it in quotes")
+                self.wrong(key, format!("`{key}` is {}, no text", kind(other)), "put it in quotes");
             }
             None => self.wrong(key, format!("`{key}` is missing"), ""),
         }
