@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Others};
 use crate::door::Door;
 use crate::options::{GatewayError, Options};
 use crate::proxy::Proxy;
@@ -76,8 +76,10 @@ impl Gateway {
             seats.send_replace(Seat::Leads(reign.rooms()));
             Some(reign)
         };
-        let artifacts = match Artifacts::open(options.artifacts.clone()).await {
-            Ok(artifacts) => artifacts.router(),
+        let others = options.masters.iter().filter(|one| **one != options.advertised);
+        let others = Others::new(proxy.http.clone(), proxy.scheme, others.cloned().collect());
+        let artifacts = match Artifacts::open(options.artifacts.clone(), others).await {
+            Ok(artifacts) => artifacts,
             Err(source) => {
                 if let Some(reign) = first {
                     let _ = reign.end(false).await;
