@@ -44,6 +44,9 @@ struct Config {
     listen: SocketAddr,
     /// `host:port` that clients and agents reach it at.
     advertise: String,
+    /// `host:port` of every master, this one among them; none where it is the only one.
+    #[serde(default)]
+    masters: Vec<String>,
     /// Where it keeps its state.
     #[serde(default = "state")]
     state: PathBuf,
@@ -171,6 +174,7 @@ fn options(config: &Config, file: &Path, tls: &Tls) -> Result<gateway::Options, 
     }
     let mut options = gateway::Options::new(&config.cluster, &config.state, advertised, to_agents(tls)?);
     options.tls = Some(tls.clone());
+    options.masters.clone_from(&config.masters);
     if let Some(Stored { etcd }) = &config.store {
         let etcd = Arc::new(etcd.checked(file)?);
         let advertised = options.advertised.clone();
@@ -252,7 +256,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
 
     #[test]
     fn what_nobody_knows_is_refused_with_its_place() {
-        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, state, store, tls, timeouts, task_user, host_paths");
+        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, masters, state, store, tls, timeouts, task_user, host_paths");
         insta::assert_snapshot!(read(&LEAST.replace("key:", "kye:")).unwrap_err(), @"DIR/master.yaml:5:44: unknown field `kye`, expected one of ca, certificate, key");
     }
 }

@@ -376,6 +376,10 @@ impl Render<'_> {
         let paths: std::collections::BTreeSet<&String> =
             inventory.hosts.iter().filter(|host| host.is_agent()).flat_map(|host| &host.host_paths).collect();
         let endpoints = coordinators::endpoints(inventory, host);
+        let port = inventory.cluster.port;
+        let mut masters: Vec<String> =
+            inventory.with_role(Role::Master).map(|one| authority(one.cluster_address(), port)).collect();
+        masters.sort();
         let (leaf, etcd_leaf) = (Credential::Master.leaf(), Credential::EtcdClient.leaf());
         let config = self.render(
             "master.yaml",
@@ -384,6 +388,7 @@ impl Render<'_> {
                 "name": host.name,
                 "listen": format!("{}:{}", any_address(host, &self.material.addresses), inventory.cluster.port),
                 "advertise": authority(host.cluster_address(), inventory.cluster.port),
+                "masters": masters,
                 "state": MASTER_STATE,
                 "task_user": inventory.cluster.task_user,
                 "host_paths": paths,

@@ -35,6 +35,7 @@ use crate::proxy::Proxy;
 use crate::reign::Rooms;
 use crate::route::{Room, room};
 use crate::seat::{Seat, age};
+use crate::artifacts::{self, Artifacts};
 use crate::{behalf, figures};
 
 /// A body of which nothing comes for so long is given up.
@@ -72,6 +73,7 @@ struct NotAnyMore;
 pub(crate) struct Door {
     seats: watch::Receiver<Seat<Rooms>>,
     artifacts: Router,
+    copies: Router,
     proxy: Proxy,
     /// Where everybody has to say who it is: what tells whether that holds yet.
     login: Option<Clock>,
@@ -137,7 +139,7 @@ enum By {
 impl Door {
     pub(crate) fn new(
         seats: watch::Receiver<Seat<Rooms>>,
-        artifacts: Router,
+        artifacts: Artifacts,
         proxy: Proxy,
         options: &Options,
     ) -> Self {
@@ -150,7 +152,8 @@ impl Door {
             max_body: options.services.max_body_bytes,
         };
         let login = options.tls.as_ref().map(|_| options.clock.clone());
-        Self { seats, artifacts, proxy, login, own: Arc::new(own) }
+        let (artifacts, copies) = (artifacts.clone().router(), artifacts.copies());
+        Self { seats, artifacts, copies, proxy, login, own: Arc::new(own) }
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -222,6 +225,13 @@ impl Door {
     }
 
     async fn by_seat(&self, asked: Asked, body: Body) -> Response<Body> {
+        // Masters know each other by their certificates, whoever leads.
+        if asked.room == Room::Copies {
+            return match self.refused_at_once(&asked) {
+                None => self.from(&self.copies, Request::from_parts(asked.head, body)).await,
+                Some(refused) => refused.into_response(),
+            };
+        }
         match self.who(&asked).await {
             By::Reign(rooms) => {
                 let (services, reads) = (asked.room == Room::Services, asked.reads);
@@ -299,6 +309,13 @@ impl Door {
         let place = follow::Place { scheme: self.proxy.scheme, address: &leader.name };
         let way = follow::way(asked.target.path(), asked.target.query(), (asked.room, asked.path()), place);
         match way {
+            // What is known by its sum is the same everywhere.
+            Way::Pass if asked.room == Room::Artifacts && asked.reads => {
+                if let Err(refused) = self.known_to(leader, &asked).await {
+                    return *refused;
+                }
+                self.from(&self.artifacts, Request::from_parts(asked.head, body)).await
+            }
             Way::Own if asked.reads => {
                 if let Err(refused) = self.known_to(leader, &asked).await {
                     return *refused;
@@ -344,28 +361,38 @@ impl Door {
         if self.is_certainly_let_in(asked) {
             return Ok(());
         }
+        // Agents are nobody there, yet may fetch: whether they are admitted, the leader knows.
+        let place = if asked.room == Room::Artifacts { artifacts::ALL } else { WHO_AM_I };
         let mut ask = Request::new(Body::empty());
-        *ask.uri_mut() = Uri::from_static(WHO_AM_I);
+        *ask.method_mut() = if asked.room == Room::Artifacts { Method::HEAD } else { Method::GET };
+        *ask.uri_mut() = Uri::from_static(place);
         for credential in asked.head.headers.get_all(AUTHORIZATION) {
             ask.headers_mut().append(AUTHORIZATION, credential.clone());
         }
         ask.extensions_mut().clone_from(&asked.head.extensions);
-        let answer = self.proxy.pass(leader, WHO_AM_I, ask).await;
+        let answer = self.proxy.pass(leader, place, ask).await;
         if answer.status().is_success() { Ok(()) } else { Err(Box::new(answer)) }
     }
 
     /// Whether that can be told without a record of users: of an open route, and of an operator's certificate.
     fn is_certainly_let_in(&self, asked: &Asked) -> bool {
-        if self.login.is_none() {
-            return true;
-        }
+        self.refused_at_once(asked).is_none()
+    }
+
+    /// Why not, then: as one of whom nothing is known but the certificate.
+    fn refused_at_once(&self, asked: &Asked) -> Option<access::Refusal> {
+        self.login.as_ref()?;
         let peer = asked.head.extensions.get::<Identity>();
         let shows_more = asked.head.headers.contains_key(AUTHORIZATION);
         let caller = match peer {
             Some(identity) if !shows_more => Caller::Peer { identity: identity.clone(), admitted: false },
             _ => Caller::Anyone,
         };
-        access::authorize(&caller, &asked.head.method, asked.path()).is_ok()
+        access::authorize(&caller, &asked.head.method, asked.path()).err()
+    }
+
+    async fn from(&self, room: &Router, request: Request<Body>) -> Response<Body> {
+        bounded(room.clone()).oneshot(request).await.into_response()
     }
 
     /// What a master says of itself that does not lead.
@@ -428,7 +455,8 @@ impl Door {
             }
             Room::Root => (StatusCode::FOUND, [(LOCATION, ui(asked))]).into_response(),
             Room::Ui => UI.into_response(),
-            Room::Artifacts => bounded(self.artifacts.clone()).oneshot(request).await.into_response(),
+            Room::Artifacts => self.from(&self.artifacts, request).await,
+            Room::Copies => self.from(&self.copies, request).await,
             Room::This => self.this(true, Some((&self.own.address, rooms.of_master.epoch()))),
             // A stream for life, with its own way to find out that the other end is gone.
             Room::Link => rooms.link.clone().oneshot(request).await.into_response(),

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, Others};
 use crate::door::Door;
 use crate::options::{GatewayError, Options};
 use crate::proxy::Proxy;
@@ -81,6 +81,20 @@ impl Gateway {
             seats.send_replace(Seat::Leads(reign.rooms()));
             Some(reign)
         };
+<<<<<<< HEAD
+=======
+        let others = options.masters.iter().filter(|one| **one != options.advertised);
+        let others = Others::new(proxy.http.clone(), proxy.scheme, others.cloned().collect());
+        let artifacts = match Artifacts::open(options.artifacts.clone(), others).await {
+            Ok(artifacts) => artifacts,
+            Err(source) => {
+                if let Some(reign) = first {
+                    let _ = reign.end(false).await;
+                }
+                return Err(GatewayError::Artifacts { path: options.artifacts, source });
+            }
+        };
+>>>>>>> art
         let (stop, stopped) = watch::channel(false);
         let door = Door::new(seen.clone(), artifacts.clone(), proxy, &options);
         let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {

@@ -18,6 +18,9 @@ pub struct Options {
     pub artifacts: PathBuf,
     /// `host:port` that clients, agents and other masters reach this master at; its name in elections.
     pub advertised: String,
+    /// `host:port` of all masters, this one among them: each upload of an artifact is kept by most of them. None where this is the
+    /// only one.
+    pub masters: Vec<String>,
     /// This master's certificate. With it everybody logs in, and agents are admitted; without it nobody does, and it listens on
     /// loopback alone.
     pub tls: Option<Tls>,
@@ -48,6 +51,7 @@ impl Options {
             master: master::Options::new(cluster, &advertised, http),
             services: services::Options::new(&advertised),
             advertised,
+            masters: Vec::new(),
             tls: None,
             clock: Clock::default(),
         }

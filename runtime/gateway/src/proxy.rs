@@ -28,6 +28,8 @@ use crate::seat::Seat;
 const CONNECT: Duration = Duration::from_secs(2);
 /// From the last piece of a request to the head of its answer: longer than the leader itself takes for any.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
+/// The same for an upload that the leader passes on to other masters before it answers.
+const KEPT_WITHIN: Duration = Duration::from_secs(900);
 /// Between two pieces of an answer: streams of events say something every ten seconds.
 const PIECE_WITHIN: Duration = Duration::from_secs(60);
 /// A body of which nothing comes for so long is given up, as at the leader.
@@ -56,7 +58,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 /// The way to the leader. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     pub(crate) scheme: &'static str,
     own: String,
     seats: watch::Receiver<Seat<Rooms>>,
@@ -68,8 +70,8 @@ pub(crate) struct Proxy {
 enum Fault {
     /// It took no connection: nothing was sent.
     NotReached(String),
-    /// It was given something, and said nothing.
-    Late,
+    /// It was given something, and said nothing for so long.
+    Late(Duration),
     /// It leads no more, as this master knows meanwhile.
     Deposed,
     /// The connection broke.
@@ -134,13 +136,15 @@ impl Proxy {
         };
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
+        let is_upload = method == Method::PUT && target.starts_with(crate::artifacts::PREFIX);
+        let within = if is_upload { KEPT_WITHIN } else { ANSWER_WITHIN };
         let (request, progress) = self.request(url, parts, body);
         let fault = tokio::select! {
             answer = request.send() => match answer {
                 Ok(answer) => return self.answer(leader, answer, place),
                 Err(error) => fault(&error),
             },
-            () = silent(progress, ANSWER_WITHIN) => Fault::Late,
+            () = silent(progress, within) => Fault::Late(within),
             () = self.deposed(leader.clone()) => Fault::Deposed,
         };
         refuse(&method, &to, &fault)
@@ -280,8 +284,8 @@ fn refuse(method: &Method, leader: &str, fault: &Fault) -> Response<Body> {
             (StatusCode::SERVICE_UNAVAILABLE, format!("{leader} leads no more; try again"))
         }
         Fault::Deposed => (StatusCode::BAD_GATEWAY, format!("{leader} leads no more{unsure}")),
-        Fault::Late => {
-            let seconds = ANSWER_WITHIN.as_secs();
+        Fault::Late(within) => {
+            let seconds = within.as_secs();
             let why = format!("the leader, {leader}, did not answer within {seconds} s{unsure}");
             (StatusCode::GATEWAY_TIMEOUT, why)
         }

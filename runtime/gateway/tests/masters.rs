@@ -100,14 +100,34 @@ impl Masters {
         masters
     }
 
+    /// All of them know each other from the beginning.
+    async fn acquainted(count: usize) -> Self {
+        let mut masters = Self::start(0).await;
+        let mut places = Vec::new();
+        for _ in 0..count {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            places.push((listener.local_addr().unwrap().to_string(), listener));
+        }
+        let all: Vec<String> = places.iter().map(|(address, _)| address.clone()).collect();
+        for (_, listener) in places {
+            masters.one_at(listener, all.clone(), |_, way| Arc::new(way)).await;
+        }
+        masters
+    }
+
     async fn one_more(&mut self, shared: impl FnOnce(&Path, Way) -> Arc<dyn Shared>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.one_at(listener, Vec::new(), shared).await;
+    }
+
+    async fn one_at(&mut self, listener: TcpListener, all: Vec<String>, shared: impl FnOnce(&Path, Way) -> Arc<dyn Shared>) {
         let name = format!("m{}", self.all.len());
         let dir = self.dir.path().join(&name);
         let tls = self.ca.node(&dir.join("tls"), CLUSTER, PeerRole::Master, &name);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let mut options = Options::new(CLUSTER, &dir, address.clone(), Client::new());
         options.tls = Some(tls);
+        options.masters = all;
         let way = Way::new(&self.cluster);
         options.share(shared(&dir, way.clone()));
         let gateway = Gateway::start(listener, options).await.unwrap();
@@ -464,5 +484,103 @@ async fn what_the_only_master_had_in_a_file_is_what_several_have() {
     assert!(this["epoch"].as_u64().unwrap() > before, "{this} {before}");
     let store = dir.join("store");
     assert!(store.join("store.redb.copied").exists() && !store.join("store.redb").exists());
+    masters.stop().await;
+}
+
+/// Of `hello`.
+const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+impl Masters {
+    /// Where a master keeps it.
+    fn copy(&self, one: &One) -> std::path::PathBuf {
+        let at = self.all.iter().position(|other| other.address == one.address).unwrap();
+        self.dir.path().join(format!("m{at}/artifacts/{HELLO}"))
+    }
+
+    fn holders(&self) -> usize {
+        self.all.iter().filter(|one| self.copy(one).exists()).count()
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_acknowledged_when_most_masters_have_it_and_any_gives_it() {
+    let masters = Masters::acquainted(3).await;
+    let (leader, follower) = masters.settled().await;
+    let (admin, nobody) = (masters.admin(), masters.client(None));
+    let agent = masters.client(Some((PeerRole::Agent, "a1")));
+    let path = format!("/clusterctl/v1/artifacts/sha256/{HELLO}");
+    let put = async |one: &One, body: &'static str| {
+        let put = admin.put(format!("{}{path}", one.url)).body(body);
+        tokio::time::timeout(WITHIN, put.send()).await.unwrap().unwrap()
+    };
+    assert_eq!(get(&admin, follower, &path).await.status(), 404);
+    assert_eq!(put(follower, "hullo").await.status(), 422);
+    assert_eq!(masters.holders(), 0);
+    assert_eq!(put(follower, "hello").await.status(), 201);
+    assert!(masters.holders() >= 2, "{}", masters.holders());
+
+    // Whoever lacks it has it from another one; agents are served where they ask, once they are admitted.
+    for one in &masters.all {
+        let _ = std::fs::remove_file(masters.copy(one));
+    }
+    std::fs::write(masters.copy(leader), "hello").unwrap();
+    assert_eq!(get(&agent, follower, &path).await.status(), 403);
+    assert_eq!(get(&nobody, follower, &path).await.status(), 401);
+    assert!(!masters.copy(follower).exists());
+    let admitted = ask(&admin, Method::PUT, leader, "/clusterctl/v1/admissions/a1", Some(json!({}))).await;
+    assert!(admitted.status().is_success(), "{}", admitted.text().await.unwrap());
+    let given = get(&agent, follower, &path).await;
+    assert_eq!((given.status().as_u16(), header(&given, "x-marathon-via")), (200, ""), "by itself");
+    assert_eq!(given.text().await.unwrap(), "hello");
+    assert_eq!(std::fs::read(masters.copy(follower)).unwrap(), b"hello");
+
+    // What another master gives and is not what it is called is not kept.
+    for one in &masters.all {
+        std::fs::write(masters.copy(one), "hullo").unwrap();
+    }
+    std::fs::remove_file(masters.copy(follower)).unwrap();
+    let refused = get(&admin, follower, &path).await;
+    assert_eq!(refused.status(), 503);
+    assert!(!masters.copy(follower).exists());
+    // Copies are the masters' own affair.
+    let copies = format!("/clusterctl/v1/copies/sha256/{HELLO}");
+    let master = masters.client(Some((PeerRole::Master, "m9")));
+    for one in [leader, follower] {
+        assert_eq!(get(&admin, one, &copies).await.status(), 403);
+        assert_eq!(get(&agent, one, &copies).await.status(), 403);
+        assert_eq!(get(&nobody, one, &copies).await.status(), 401);
+    }
+    assert_eq!(get(&master, follower, &copies).await.status(), 404);
+    assert_eq!(get(&master, leader, &copies).await.status(), 200);
+    assert_eq!(ask(&admin, Method::DELETE, follower, &path, None).await.status(), 204);
+    assert_eq!(masters.holders(), 0);
+    masters.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_too_few_masters_took_is_not_acknowledged_and_goes_on_later() {
+    let masters = Masters::acquainted(3).await;
+    let (leader, _) = masters.settled().await;
+    let admin = masters.admin();
+    let path = format!("/clusterctl/v1/artifacts/sha256/{HELLO}");
+    // The disks of the others are as good as full: their directories are gone.
+    let others: Vec<_> = masters.all.iter().filter(|one| one.address != leader.address).collect();
+    for one in &others {
+        std::fs::remove_dir(masters.copy(one).parent().unwrap()).unwrap();
+    }
+    let put = async || admin.put(format!("{}{path}", leader.url)).body("hello").send().await.unwrap();
+    let refused = put().await;
+    assert_eq!(refused.status(), 503);
+    let text = refused.text().await.unwrap();
+    assert!(text.contains("too few") && text.contains(&others[0].address), "{text}");
+    // One of them is well again: to send it once more is enough.
+    std::fs::create_dir(masters.copy(others[0]).parent().unwrap()).unwrap();
+    assert_eq!(put().await.status(), 200);
+    assert_eq!(masters.holders(), 2);
+    // One that cannot be asked may be the one that has it.
+    std::fs::remove_file(masters.copy(leader)).unwrap();
+    std::fs::remove_file(masters.copy(others[0])).unwrap();
+    std::fs::create_dir(masters.copy(others[1]).parent().unwrap()).unwrap();
+    assert_eq!(get(&admin, leader, &path).await.status(), 404);
     masters.stop().await;
 }

@@ -49,6 +49,8 @@ fn requests_ask_for_what_they_do() {
         ("PUT", "/clusterctl/v1/users/joe", Right::Administer),
         ("GET", "/clusterctl/v1/artifacts/sha256/0", Right::Fetch),
         ("DELETE", "/clusterctl/v1/artifacts/sha256/0", Right::Operate),
+        ("GET", "/clusterctl/v1/artifacts", Right::Fetch),
+        ("PUT", "/clusterctl/v1/copies/sha256/0", Right::Peer(PeerRole::Master)),
         ("POST", "/clusterctl.link.v1.Link/Connect", Right::Peer(PeerRole::Agent)),
         ("GET", "/agent/a-S1/files/read.json", Right::View),
     ] {
@@ -78,7 +80,7 @@ fn what_has_no_row_has_no_right() {
         ("GET", "/mesos/state"),
         ("GET", "/clusterctl/v1"),
         ("GET", "/clusterctl/v1/artifacts/sha256/0/1"),
-        ("GET", "/clusterctl/v1/artifacts"),
+        ("GET", "/clusterctl/v1/artifacts/sha256"),
         ("GET", "/clusterctl/v1/users/joe/x"),
         ("GET", "/clusterctl/v1/users%2Fjoe/x"),
         ("GET", "/agent/a-S1/files/read/x"),
