@@ -504,10 +504,10 @@ async fn a_sandbox_tells_of_its_peers_from_the_start_and_of_every_change_whateve
     let line = format!("cat peers.json peers.tsv; {SLEEP}");
     session.launch(&api::mesos::TaskInfo { peers: Some(list(1)), ..task("t", &line) }).await;
     session.until("t", TaskState::Running).await;
+    is_up(dir.path(), "t").await;
     session.say(changed(2)).await;
     assert_eq!(session.held().await, 2);
     assert_eq!((read("peers.json"), read("peers.tsv")), ("{\"v\":2}".to_owned(), "a\t0\n".to_owned()));
-    is_up(dir.path(), "t").await;
     agent.kill().await;
 
     // The next agent knows what is there, and does not go back to what the task was launched with.
