@@ -123,7 +123,7 @@ pub const TABLE: &[Row] = &[
     row(GET, "/v2/info", Right::View),
     row(GET, "/v2/leader", Right::View),
     row(DELETE, "/v2/leader", Right::Administer),
-    // Where things are, as Mesos-DNS tells it; tasks ask their agents, which ask here.
+    // Where things are, as Mesos-DNS tells it. Agents may ask, too.
     row(GET, "/mesos_dns/v1/services/{name}", Right::Fetch),
     row(GET, "/mesos_dns/v1/hosts/{name}", Right::Fetch),
     // Answered with what to use instead.

@@ -6,10 +6,10 @@ mod cluster;
 use std::time::Duration;
 
 use agent::proc::Identity;
-use api::link::wire::agent_message;
+use api::link::wire::{PeersChanged, agent_message, master_message};
 use api::mesos::{
-    Check, CheckAddress, CheckKind, CommandLine, HealthReport, Purpose, Reason, Response, Sight, TaskState,
-    Volume,
+    Check, CheckAddress, CheckKind, CommandLine, HealthReport, Peers, Purpose, Reason, Response, Sight,
+    TaskState, Volume,
 };
 use cluster::{Agent, Master, check, in_sandbox, is_up, task, work_dir};
 
@@ -483,6 +483,46 @@ async fn without_mounts_a_volume_is_a_link_and_what_that_cannot_be_is_said() {
         assert_eq!(end.reason, Some(Reason::ContainerLaunchFailed), "{id}");
         assert!(end.message.as_ref().unwrap().contains(why), "{end:?}");
     }
+    agent.tell("stop").await;
+    agent.wait().await;
+}
+
+#[tokio::test]
+async fn a_sandbox_tells_of_its_peers_from_the_start_and_of_every_change_whatever_becomes_of_the_agent() {
+    let (dir, mut master) = (work_dir(), Master::start().await);
+    let agent = Agent::start(dir.path(), &master, None);
+    let (mut session, _) = master.admitted(1).await;
+    let list =
+        |version: u64| Peers { version, json: format!("{{\"v\":{version}}}").into(), tsv: "a\t0\n".into() };
+    let changed = |version| {
+        let (framework_id, task_id) = (cluster::FRAMEWORK.to_owned(), "t".to_owned());
+        let peers = Some(api::link::peers_to_wire(&list(version)));
+        master_message::Body::PeersChanged(PeersChanged { framework_id, task_id, peers })
+    };
+    let read = |file: &str| std::fs::read_to_string(in_sandbox(dir.path(), "t", file)).unwrap();
+
+    let line = format!("cat peers.json peers.tsv; {SLEEP}");
+    session.launch(&api::mesos::TaskInfo { peers: Some(list(1)), ..task("t", &line) }).await;
+    session.until("t", TaskState::Running).await;
+    is_up(dir.path(), "t").await;
+    session.say(changed(2)).await;
+    assert_eq!(session.held().await, 2);
+    assert_eq!((read("peers.json"), read("peers.tsv")), ("{\"v\":2}".to_owned(), "a\t0\n".to_owned()));
+    agent.kill().await;
+
+    // The next agent knows what is there, and does not go back to what the task was launched with.
+    let mut agent = Agent::start(dir.path(), &master, None);
+    let (mut session, register) = master.admitted(2).await;
+    assert_eq!(register.tasks[0].peers_version, Some(2));
+    assert_eq!(read("peers.json"), "{\"v\":2}");
+    session.say(changed(2)).await;
+    assert_eq!(session.held().await, 2, "said again to who asks again");
+    session.say(changed(3)).await;
+    assert_eq!(session.held().await, 3);
+    assert_eq!(read("peers.json"), "{\"v\":3}");
+    session.kill("t", Some(0)).await;
+    session.until("t", TaskState::Killed).await;
+    assert_eq!(read("stdout"), "{\"v\":1}a\t0\n", "there before it ran");
     agent.tell("stop").await;
     agent.wait().await;
 }

@@ -215,6 +215,15 @@ impl Session {
         self.say(master_message::Body::Acknowledge(wire::Acknowledge { framework_id, task_id, uuid })).await;
     }
 
+    /// The next list of peers that a sandbox is said to hold; all else is passed over.
+    pub(crate) async fn held(&mut self) -> u64 {
+        loop {
+            if let agent_message::Body::PeersHeld(held) = self.hear().await {
+                return held.version;
+            }
+        }
+    }
+
     /// Acknowledges statements until the task has one in this state, which is acknowledged too.
     pub(crate) async fn until(&mut self, task: &str, state: TaskState) -> TaskStatus {
         loop {

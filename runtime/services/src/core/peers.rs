@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use api::marathon::{AppId, TaskId};
+use api::marathon::{AppId, Condition, TaskId};
 use api::mesos::{Call, Peers, TaskInfo, TaskKey, TaskState};
 use serde_json::json;
 
@@ -140,6 +140,8 @@ fn word(instance: &Instance) -> &'static str {
         _ if instance.is_unreachable() => "unreachable",
         _ if instance.killing || instance.state == TaskState::Killing => "killing",
         TaskState::Running => "running",
+        // An earlier leader launched it, and nothing was heard of it yet: most likely it goes on as it did.
+        _ if instance.condition == Condition::Unknown => "running",
         _ => "staging",
     }
 }

@@ -106,7 +106,7 @@ fn ports(view: &View, name: &str) -> Vec<Value> {
             let fits = |at: usize| wanted.get(at).copied().unwrap_or(asked.port.is_none());
             for (_, port) in task.ports.iter().enumerate().filter(|(at, _)| fits(*at)) {
                 found.push(json!({
-                    "service": format!("{name}."), "host": task.host, "ip": ip(task), "port": port.to_string(),
+                    "service": name, "host": task.host, "ip": ip(task), "port": port.to_string(),
                 }));
             }
         }

@@ -74,8 +74,9 @@ fn tar_entry(entry: &mut tar::Entry<'_, impl Read>, name: &[u8], tree: &mut Tree
     let max = tree.limits().path;
     let parsed = Name::parse(name, max)?;
     let mode = entry.header().mode()?;
-    let number = |id: io::Result<u64>| Ok::<_, Failure>(u32::try_from(id?).unwrap_or(u32::MAX));
-    let owner = Some((number(entry.header().uid())?, number(entry.header().gid())?));
+    // One that does not say whose it is is root's.
+    let number = |id: io::Result<u64>| id.ok().and_then(|id| u32::try_from(id).ok());
+    let owner = number(entry.header().uid()).zip(number(entry.header().gid()));
     // Before POSIX, a directory was a file with a slash behind its name.
     let kind = if kind == EntryType::Regular && name.ends_with(b"/") { EntryType::Directory } else { kind };
     match kind {

@@ -108,10 +108,6 @@ impl World {
         world
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.state.link.connected
-    }
-
     pub(super) fn subscribe(&mut self) {
         self.suppressed = false;
         self.events.clear();
