@@ -151,13 +151,10 @@ pub const TABLE: &[Row] = &[
     row(GET, "/clusterctl/v1/artifacts", Right::Fetch),
     row(GET, "/clusterctl/v1/artifacts/sha256/{sum}", Right::Fetch),
     row(&["PUT", "DELETE"], "/clusterctl/v1/artifacts/sha256/{sum}", Right::Operate),
-<<<<<<< HEAD
     row(GET, "/clusterctl/v1/packages/{name}/{version}/artifacts", Right::View),
     row(&["PUT"], "/clusterctl/v1/packages/{name}/{version}/artifacts/{artifact}", Right::Operate),
-=======
     // One master's own copies, for the others.
     row(&["GET", "PUT", "DELETE"], "/clusterctl/v1/copies/sha256/{sum}", Right::Peer(PeerRole::Master)),
->>>>>>> art
     row(GET, "/clusterctl/v1/whoami", Right::View),
     row(POST, "/clusterctl/v1/logout", Right::View),
     // Each user's own; those of others are the handlers' to refuse.

@@ -70,10 +70,13 @@ impl Gateway {
         }
         let (seats, seen) = watch::channel(Seat::open("it starts"));
         let proxy = Proxy::new(&options, seen.clone())?;
-        let artifacts = match Artifacts::open(options.artifacts.clone()).await {
-            Ok(artifacts) => artifacts.router(),
+        let others = options.masters.iter().filter(|one| **one != options.advertised);
+        let others = Others::new(proxy.http.clone(), proxy.scheme, others.cloned().collect());
+        let kept = match Artifacts::open(options.artifacts.clone(), others).await {
+            Ok(kept) => kept,
             Err(source) => return Err(GatewayError::Artifacts { path: options.artifacts, source }),
         };
+        let artifacts = kept.clone().router();
         let first = if options.store.is_shared() {
             None
         } else {
@@ -81,22 +84,8 @@ impl Gateway {
             seats.send_replace(Seat::Leads(reign.rooms()));
             Some(reign)
         };
-<<<<<<< HEAD
-=======
-        let others = options.masters.iter().filter(|one| **one != options.advertised);
-        let others = Others::new(proxy.http.clone(), proxy.scheme, others.cloned().collect());
-        let artifacts = match Artifacts::open(options.artifacts.clone(), others).await {
-            Ok(artifacts) => artifacts,
-            Err(source) => {
-                if let Some(reign) = first {
-                    let _ = reign.end(false).await;
-                }
-                return Err(GatewayError::Artifacts { path: options.artifacts, source });
-            }
-        };
->>>>>>> art
         let (stop, stopped) = watch::channel(false);
-        let door = Door::new(seen.clone(), artifacts.clone(), proxy, &options);
+        let door = Door::new(seen.clone(), kept, proxy, &options);
         let serving = tokio::spawn(serve(listener, entry, MAX_CONNECTIONS, stopped, move |request| {
             let door = door.clone();
             async move { door.answer(request).await }

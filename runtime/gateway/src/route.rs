@@ -61,11 +61,8 @@ pub fn room(path: &str) -> (Room, String) {
         THIS => Room::This,
         crate::artifacts::ALL => Room::Artifacts,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
-<<<<<<< HEAD
         path if packages::serves(path) => Room::Packages,
-=======
         path if path.starts_with(crate::artifacts::COPIES) => Room::Copies,
->>>>>>> art
         path if access::serves(path) => Room::Access,
         path if path.starts_with("/mesos_dns/v1/") => Room::Services,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,
@@ -110,16 +107,13 @@ mod tests {
             ("/clusterctl/v1/master", Room::This, "/clusterctl/v1/master"),
             ("/clusterctl/v1/masters", Room::Master, "/clusterctl/v1/masters"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
-<<<<<<< HEAD
             ("/package/search", Room::Packages, "/package/search"),
             ("/packagex", Room::Master, "/packagex"),
             ("/service/describe", Room::Packages, "/service/describe"),
             ("/capabilities", Room::Packages, "/capabilities"),
             ("/clusterctl/v1/packages/a/1/artifacts", Room::Packages, "/clusterctl/v1/packages/a/1/artifacts"),
-=======
             ("/clusterctl/v1/artifacts", Room::Artifacts, "/clusterctl/v1/artifacts"),
             ("/clusterctl/v1/copies/sha256/0", Room::Copies, "/clusterctl/v1/copies/sha256/0"),
->>>>>>> art
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),
             ("/clusterctl/v1/login", Room::Access, "/clusterctl/v1/login"),
             ("/clusterctl/v1/loginx", Room::Master, "/clusterctl/v1/loginx"),
