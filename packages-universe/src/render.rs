@@ -231,11 +231,9 @@ pub fn next(package: &Package, request: &Request<'_>, rendered: &Rendered) -> Ve
     commands.filter_map(|command| template::render_text(command, &context, Limits::default()).ok()).collect()
 }
 
-/// Renders a template of the old form: the resource file wins over an option of that name.
-fn old(package: &Package, template: &str, mut context: Value) -> Result<String, RenderError> {
-    if let Some(map) = context.as_object_mut() {
-        map.insert("resource".to_owned(), package.resource.clone());
-    }
+/// Renders a template of the old form. Options may be called `resource`, too; what the resource file says wins over them.
+fn old(package: &Package, template: &str, context: Value) -> Result<String, RenderError> {
+    let context = options::merge(context, json!({"resource": package.resource}));
     mustache::render(template, &context)
         .map_err(|source| RenderError::Mustache { file: OLD_TEMPLATE, source })
 }

@@ -113,12 +113,17 @@ fn what_a_template_makes_has_to_be_an_app() {
 #[test]
 fn no_option_breaks_out_of_its_string_or_hides_resources() {
     let config = json!({"type": "object", "properties": {"x": {"type": "string", "default": "a"}}});
-    let package = with(&config, "{\"id\": \"a\", \"cmd\": \"{{x}}\", \"uris\": [\"{{resource.r}}\"]}");
+    let template =
+        "{\"id\": \"a\", \"cmd\": \"{{x}}\", \"uris\": [\"{{resource.r}}\"], \"cpus\": {{resource.cpus}}}";
+    let mut package = with(&config, template);
+    package.resource = json!({"r": "http://example.org/r"});
     let hostile = "\", \"user\": \"root\", \"a\": \"\\";
-    let rendered = render(&package, &asking(json!({"x": hostile, "resource": {"r": "mine"}}))).unwrap();
+    let options = json!({"x": hostile, "resource": {"r": "mine", "cpus": 2}});
+    let rendered = render(&package, &asking(options)).unwrap();
     assert_eq!(rendered.definition["cmd"], hostile);
     assert_eq!(rendered.definition["user"], Value::Null);
-    assert_eq!(rendered.definition["uris"], json!([""]));
+    assert_eq!(rendered.definition["uris"], json!(["http://example.org/r"]));
+    assert_eq!(rendered.definition["cpus"], 2);
 }
 
 #[test]
