@@ -229,6 +229,10 @@ fn definition(written: &Written, config: Option<&Value>, resource: &Value) -> Va
     put("upgradesFrom", json!(written.upgrades_from));
     put("downgradesTo", json!(written.downgrades_to));
     put("config", json!(config));
+    // Our own.
+    put("needs", json!(written.needs));
+    put("web", json!(written.web));
+    put("tested", json!(written.tested));
     // Clients expect the list, empty or not.
     all.insert("tags".to_owned(), json!(written.tags));
     if resource.as_object().is_some_and(|map| !map.is_empty()) {

@@ -124,10 +124,7 @@ async fn install(ui: &mut Printer, client: &Client, args: &InstallArgs) -> Resul
     if let (Some(request), Some(id)) = (request.as_object_mut(), &args.id) {
         request.insert("appId".to_owned(), absolute(id)?.into());
     }
-    let notes = value::text(&package, "preInstallNotes");
-    if !notes.is_empty() {
-        ui.hint(&text::visible(notes));
-    }
+    notes(ui, value::text(&package, "preInstallNotes"));
     // Wrong options are to be known before anything is fetched.
     if let Some(config) = package.get("config") {
         options::check(config, &given, name)?;
@@ -187,10 +184,7 @@ async fn afterwards(
             ui.result(&format!("{line}\n"), &Event::Done { what: "web", name: &line })?;
         }
     }
-    let notes = value::text(answer, "postInstallNotes");
-    if !notes.is_empty() {
-        ui.hint(&text::visible(notes));
-    }
+    notes(ui, value::text(answer, "postInstallNotes"));
     Ok(())
 }
 
@@ -234,12 +228,22 @@ async fn up(
         },
         more: format!("`clusterctl service list` and `clusterctl service logs {id} --stderr` say more"),
     };
-    let of = |app: &AppId| {
-        let touches = |one: &&Value| value::list(one, "affectedApps").iter().any(|known| known == app.as_str());
-        value::items(&deployments).iter().find(touches).map(|one| value::text(one, "id").to_owned())
-    };
-    let watches = apps.iter().map(|(app, _)| Watch::new(app, of(app), Goal::Up)).collect();
+    let watches =
+        apps.iter().map(|(app, _)| Watch::new(app, touching(&deployments, app), Goal::Up)).collect();
     begun(ui, client, &subject, watches, wait).await
+}
+
+/// The deployment that changes this app.
+fn touching(deployments: &Value, app: &AppId) -> Option<String> {
+    let touches = |one: &&Value| value::list(one, "affectedApps").iter().any(|known| known == app.as_str());
+    value::items(deployments).iter().find(touches).map(|one| value::text(one, "id").to_owned())
+}
+
+/// Notes of a package, a hint for each line.
+fn notes(ui: &mut Printer, text: &str) {
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        ui.hint(&text::visible(line));
+    }
 }
 
 async fn list(ui: &mut Printer, client: &Client, output: OutputArgs) -> Result<Exit, CliError> {
@@ -350,13 +354,13 @@ async fn uninstall(
         again: "clusterctl package list".to_owned(),
         more: "`clusterctl service list` says more".to_owned(),
     };
-    let watches = before.iter().map(|(app, known)| Watch::new(app, None, Goal::Removed).knowing(known)).collect();
+    let deployments = client.deployments().await?;
+    let watch =
+        |(app, known): &(AppId, Value)| Watch::new(app, touching(&deployments, app), Goal::Removed).knowing(known);
+    let watches = before.iter().map(watch).collect();
     let done = begun(ui, client, &subject, watches, wait).await?;
     for result in value::list(&answer, "results") {
-        let notes = value::text(result, "postUninstallNotes");
-        if !notes.is_empty() {
-            ui.hint(&text::visible(notes));
-        }
+        notes(ui, value::text(result, "postUninstallNotes"));
     }
     Ok(done)
 }
