@@ -95,7 +95,9 @@ enum ArtifactError {
     TooLarge,
     #[error("the body ended early: {0}; nothing was kept, send it again")]
     Body(#[source] axum::Error),
-    #[error("the master's disk has {free} bytes free, of which {RESERVE} stay so, and {wanted} are needed; nothing was kept")]
+    #[error(
+        "the master's disk has {free} bytes free, of which {RESERVE} stay so, and {wanted} are needed; nothing was kept"
+    )]
     NoRoom { free: u64, wanted: u64 },
     #[error("this master keeps it, and of the others too few do: {0}; send it again")]
     TooFew(String),

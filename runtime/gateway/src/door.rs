@@ -29,13 +29,13 @@ use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use crate::artifacts::{self, Artifacts};
 use crate::follow::{self, Way};
 use crate::options::Options;
 use crate::proxy::Proxy;
 use crate::reign::Rooms;
 use crate::route::{Room, room};
 use crate::seat::{Seat, age};
-use crate::artifacts::{self, Artifacts};
 use crate::{behalf, figures};
 
 /// A body of which nothing comes for so long is given up.

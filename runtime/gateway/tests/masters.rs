@@ -120,7 +120,12 @@ impl Masters {
         self.one_at(listener, Vec::new(), shared).await;
     }
 
-    async fn one_at(&mut self, listener: TcpListener, all: Vec<String>, shared: impl FnOnce(&Path, Way) -> Arc<dyn Shared>) {
+    async fn one_at(
+        &mut self,
+        listener: TcpListener,
+        all: Vec<String>,
+        shared: impl FnOnce(&Path, Way) -> Arc<dyn Shared>,
+    ) {
         let name = format!("m{}", self.all.len());
         let dir = self.dir.path().join(&name);
         let tls = self.ca.node(&dir.join("tls"), CLUSTER, PeerRole::Master, &name);
@@ -518,6 +523,16 @@ async fn an_upload_is_acknowledged_when_most_masters_have_it_and_any_gives_it() 
     assert_eq!(masters.holders(), 0);
     assert_eq!(put(follower, "hello").await.status(), 201);
     assert!(masters.holders() >= 2, "{}", masters.holders());
+    // The last one has it soon, too.
+    let copies = format!("/clusterctl/v1/copies/sha256/{HELLO}");
+    let master = masters.client(Some((PeerRole::Master, "m9")));
+    let all = async {
+        for one in &masters.all {
+            while get(&master, one, &copies).await.status() == 404 {}
+        }
+    };
+    tokio::time::timeout(WITHIN, all).await.unwrap();
+    assert_eq!(masters.holders(), 3);
 
     // Whoever lacks it has it from another one; agents are served where they ask, once they are admitted.
     for one in &masters.all {
@@ -543,8 +558,6 @@ async fn an_upload_is_acknowledged_when_most_masters_have_it_and_any_gives_it() 
     assert_eq!(refused.status(), 503);
     assert!(!masters.copy(follower).exists());
     // Copies are the masters' own affair.
-    let copies = format!("/clusterctl/v1/copies/sha256/{HELLO}");
-    let master = masters.client(Some((PeerRole::Master, "m9")));
     for one in [leader, follower] {
         assert_eq!(get(&admin, one, &copies).await.status(), 403);
         assert_eq!(get(&agent, one, &copies).await.status(), 403);
