@@ -293,6 +293,7 @@ async fn a_volume_that_cannot_be_mounted_fails_its_task_and_says_why() {
 }
 
 /// A root file system of one program, busybox, with what real ones have and what hostile ones may have.
+#[cfg(test)]
 fn image() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let busybox = std::fs::read("/bin/busybox").expect("busybox-static is installed");

@@ -69,6 +69,6 @@ mod tests {
         fs::remove_file(sandbox.join("peers.json")).unwrap();
         fs::create_dir(sandbox.join("peers.json")).unwrap();
         assert!(write_peers(&sandbox, &peers("three"), None).unwrap_err().contains("peers.json"));
-        assert_eq!(fs::read_dir(&outside.parent().unwrap()).unwrap().count(), 2);
+        assert_eq!(fs::read_dir(outside.parent().unwrap()).unwrap().count(), 2);
     }
 }

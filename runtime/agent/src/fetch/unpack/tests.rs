@@ -283,6 +283,7 @@ fn a_root_file_system_keeps_links_and_modes_and_loses_set_user_id_and_devices() 
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(Symlink);
     header.set_size(0);
+    header.set_mode(0o777);
     builder.append_link(&mut header, "out", dir.path()).unwrap();
     header.set_entry_type(Regular);
     header.set_size(1);
