@@ -88,7 +88,9 @@ impl From<ClientError> for CliError {
                 Self::internal(message).hint("is this URL a master of clusterctl? `--url` names another one")
             }
             ClientError::Setup { .. } | ClientError::TooLarge { .. } => Self::internal(message),
-            ClientError::Write { source } | ClientError::Read { source } => Self::internal(message).caused_by(&source),
+            ClientError::Write { source } | ClientError::Read { source } => {
+                Self::internal(message).caused_by(&source)
+            }
         }
     }
 }

@@ -89,7 +89,8 @@ pub(crate) fn run(ui: &mut Printer, args: &UniverseArgs) -> Result<Exit, CliErro
 }
 
 fn lint(ui: &mut Printer, dir: &Path) -> Result<Exit, CliError> {
-    let faults = universe::lint(dir).map_err(|error| CliError::usage(format!("{} cannot be read", dir.display())).caused_by(&error))?;
+    let faults = universe::lint(dir)
+        .map_err(|error| CliError::usage(format!("{} cannot be read", dir.display())).caused_by(&error))?;
     if faults.is_empty() {
         let text = format!("{}: nothing is wrong\n", dir.display());
         ui.result(&text, &Event::Done { what: "linted", name: &dir.to_string_lossy() })?;
@@ -108,8 +109,10 @@ async fn change(ui: &mut Printer, client: &Client, command: &UniverseCommand) ->
             output.show(ui, "repositories", &answer, |_wide| table(&answer).render())
         }
         UniverseCommand::Add { name, from, index } => {
-            let uri = if from.contains("://") { from.clone() } else { upload(client, Path::new(from)).await? };
-            let mut body = Map::from_iter([("name".to_owned(), name.as_str().into()), ("uri".to_owned(), uri.into())]);
+            let uri =
+                if from.contains("://") { from.clone() } else { upload(client, Path::new(from)).await? };
+            let mut body =
+                Map::from_iter([("name".to_owned(), name.as_str().into()), ("uri".to_owned(), uri.into())]);
             body.extend(index.map(|index| ("index".to_owned(), index.into())));
             client.cosmos(CosmosCall::RepositoryAdd, &Value::Object(body)).await?;
             ui.result(&format!("{name} is added\n"), &Event::Done { what: "added", name })?;
@@ -137,12 +140,14 @@ fn table(answer: &Value) -> Table {
 
 /// Checks packages on this machine and gives them to the masters; the address that they have there.
 async fn upload(client: &Client, from: &Path) -> Result<String, CliError> {
-    let unreadable = |source: &io::Error| CliError::usage(format!("{} cannot be read", from.display())).caused_by(source);
+    let unreadable =
+        |source: &io::Error| CliError::usage(format!("{} cannot be read", from.display())).caused_by(source);
     let kind = std::fs::metadata(from).map_err(|error| unreadable(&error))?;
     let mut packed = tempfile::NamedTempFile::new().map_err(|error| unreadable(&error))?;
     if kind.is_dir() {
-        let faults = universe::lint(from)
-            .map_err(|error| CliError::usage(format!("{} cannot be read", from.display())).caused_by(&error))?;
+        let faults = universe::lint(from).map_err(|error| {
+            CliError::usage(format!("{} cannot be read", from.display())).caused_by(&error)
+        })?;
         if let Some(first) = faults.iter().find(|fault| fault.severity == universe::Severity::Error) {
             return Err(CliError::usage(format!("there are mistakes in {}: {first}", from.display()))
                 .hint(format!("`clusterctl universe lint {}` lists all", from.display())));
@@ -228,7 +233,8 @@ mod tests {
         let bytes = packed();
         assert_eq!(bytes, packed());
         let mut tar = tar::Archive::new(bytes.as_slice());
-        let names: Vec<_> = tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        let names: Vec<_> =
+            tar.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
         assert_eq!(names, [Path::new("a/1/package.yaml"), Path::new("b/1/package.yaml")]);
     }
 }

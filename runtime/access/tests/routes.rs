@@ -300,7 +300,18 @@ const DOOR: [(&str, &str, Option<&str>); 21] = [
 
 /// The rooms whose routes this test reads. `Access` has the crate's own.
 const ROOMS: [&str; 12] = [
-    "Packages", "Link", "Services", "Master", "Artifacts", "Copies", "Metrics", "Prometheus", "Root", "Ui", "Access", "This",
+    "Packages",
+    "Link",
+    "Services",
+    "Master",
+    "Artifacts",
+    "Copies",
+    "Metrics",
+    "Prometheus",
+    "Root",
+    "Ui",
+    "Access",
+    "This",
 ];
 
 #[test]

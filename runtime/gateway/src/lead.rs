@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::server::{Entry, serve};
-use store::{LeaderView, Store, StoreError};
 use axum::Router;
+use store::{LeaderView, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -284,7 +284,8 @@ impl Stands {
             let (seats, aside) = (self.seats.clone(), self.aside);
             let error = match self.unless_stopped(options.store.open()).await? {
                 Ok(store) => {
-                    let stood = self.unless_stopped(stand(&store, (&options, &artifacts), &seats, aside)).await;
+                    let stood =
+                        self.unless_stopped(stand(&store, (&options, &artifacts), &seats, aside)).await;
                     if let Some(Ok(reign)) = stood {
                         self.aside = false;
                         return Some(reign);

@@ -111,7 +111,11 @@ mod tests {
             ("/packagex", Room::Master, "/packagex"),
             ("/service/describe", Room::Packages, "/service/describe"),
             ("/capabilities", Room::Packages, "/capabilities"),
-            ("/clusterctl/v1/packages/a/1/artifacts", Room::Packages, "/clusterctl/v1/packages/a/1/artifacts"),
+            (
+                "/clusterctl/v1/packages/a/1/artifacts",
+                Room::Packages,
+                "/clusterctl/v1/packages/a/1/artifacts",
+            ),
             ("/clusterctl/v1/artifacts", Room::Artifacts, "/clusterctl/v1/artifacts"),
             ("/clusterctl/v1/copies/sha256/0", Room::Copies, "/clusterctl/v1/copies/sha256/0"),
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),

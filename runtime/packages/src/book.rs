@@ -240,7 +240,8 @@ fn read<T: DeserializeOwned>(key: &Key, value: &[u8]) -> Result<T, RecordError> 
     struct Versioned {
         version: u32,
     }
-    let damaged = |error: serde_json::Error| RecordError::Damaged { key: key.clone(), problem: error.to_string() };
+    let damaged =
+        |error: serde_json::Error| RecordError::Damaged { key: key.clone(), problem: error.to_string() };
     let Versioned { version } = serde_json::from_slice(value).map_err(damaged)?;
     if version > VERSION {
         return Err(RecordError::Newer { key: key.clone(), version });
@@ -284,7 +285,9 @@ mod tests {
             uri: uri.map(str::to_owned),
         };
         let (book, _) = Book::default().plan(add("a", "https://a", None)).unwrap().unwrap();
-        for change in [remove(Some("a"), None), remove(None, Some("https://a")), remove(Some("a"), Some("https://a"))] {
+        for change in
+            [remove(Some("a"), None), remove(None, Some("https://a")), remove(Some("a"), Some("https://a"))]
+        {
             assert_eq!(names(&book.plan(change).unwrap().unwrap().0), ["clusterctl"]);
         }
         assert!(matches!(book.plan(remove(Some("a"), Some("https://b"))), Err(ChangeError::Absent { .. })));

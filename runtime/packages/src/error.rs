@@ -29,8 +29,16 @@ impl CosmosError {
     }
 
     pub(crate) fn no_package(name: &str, nearest: &[String]) -> Self {
-        let hint = if nearest.is_empty() { String::new() } else { format!("; did you mean {}?", nearest.join(", ")) };
-        Self::new("PackageNotFound", format!("Package [{name}] not found{hint}"), json!({ "packageName": name }))
+        let hint = if nearest.is_empty() {
+            String::new()
+        } else {
+            format!("; did you mean {}?", nearest.join(", "))
+        };
+        Self::new(
+            "PackageNotFound",
+            format!("Package [{name}] not found{hint}"),
+            json!({ "packageName": name }),
+        )
     }
 
     pub(crate) fn no_version(name: &str, version: &str, versions: &[String]) -> Self {

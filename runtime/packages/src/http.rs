@@ -1,12 +1,12 @@
 //! From a request to the call it is, and back to an answer of the very type that was asked for (§3).
 
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
-use axum::body::{Body, Bytes};
 use http_body_util::{BodyExt as _, Limited};
 use serde_json::{Value, json};
 
@@ -59,10 +59,15 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 /// Reads what was sent by a call, and which version of its answer is wanted.
-async fn read(call: Call, headers: &HeaderMap, body: Body) -> Result<(Value, &'static str, HeaderValue), CosmosError> {
+async fn read(
+    call: Call,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Value, &'static str, HeaderValue), CosmosError> {
     call.takes(header(headers, &CONTENT_TYPE))?;
     let (version, kind) = call.gives(header(headers, &ACCEPT))?;
-    let kind = HeaderValue::from_str(&kind).map_err(|_none| CosmosError::body("Accept cannot be repeated"))?;
+    let kind =
+        HeaderValue::from_str(&kind).map_err(|_none| CosmosError::body("Accept cannot be repeated"))?;
     Ok((object(body).await?, version, kind))
 }
 

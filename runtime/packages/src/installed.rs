@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn a_package_is_found_by_its_labels_once() {
-        let definition = envelope(&json!({ "name": "spark", "version": "3", "resource": { "images": {} }, "config": {} }));
+        let definition =
+            envelope(&json!({ "name": "spark", "version": "3", "resource": { "images": {} }, "config": {} }));
         let options = STANDARD.encode(r#"{"workers":2}"#);
         let of = |id: &str| {
             json!({ "id": id, "labels": {
@@ -129,7 +130,8 @@ mod tests {
                 "CLUSTERCTL_PACKAGE_ID": "/spark",
             }})
         };
-        let found = installed(&[of("/spark/master"), of("/spark/worker"), json!({ "id": "/web", "labels": {} })]);
+        let found =
+            installed(&[of("/spark/master"), of("/spark/worker"), json!({ "id": "/web", "labels": {} })]);
         let [one] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((one.id.as_str(), one.is_group), ("/spark", true));
         assert_eq!(one.options, json!({ "workers": 2 }));
@@ -156,7 +158,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_still_installed() {
-        let found = installed(&[json!({ "id": "/a", "labels": { "DCOS_PACKAGE_NAME": "a", "DCOS_PACKAGE_VERSION": "2" } })]);
+        let found = installed(&[
+            json!({ "id": "/a", "labels": { "DCOS_PACKAGE_NAME": "a", "DCOS_PACKAGE_VERSION": "2" } }),
+        ]);
         assert_eq!(found[0].definition, json!({ "packagingVersion": "2.0", "name": "a", "version": "2" }));
     }
 }

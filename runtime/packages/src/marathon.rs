@@ -112,10 +112,12 @@ impl Answer {
         let data = json!({ "errors": errors });
         Err(match status {
             StatusCode::SERVICE_UNAVAILABLE => CosmosError::unavailable(text),
-            status if status.is_server_error() => {
-                CosmosError::new("MarathonGenericError", text, json!({ "marathonStatusCode": status.as_u16() }))
-                    .status(StatusCode::INTERNAL_SERVER_ERROR)
-            }
+            status if status.is_server_error() => CosmosError::new(
+                "MarathonGenericError",
+                text,
+                json!({ "marathonStatusCode": status.as_u16() }),
+            )
+            .status(StatusCode::INTERNAL_SERVER_ERROR),
             _ => CosmosError::new("MarathonBadResponse", text, data),
         })
     }

@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn a_version_that_was_not_asked_for_is_never_given() {
-        for accept in [DESCRIBE.response("v4"), "text/html".to_owned(), Call::package("list", &["v1"]).response("v1")] {
+        for accept in
+            [DESCRIBE.response("v4"), "text/html".to_owned(), Call::package("list", &["v1"]).response("v1")]
+        {
             assert!(matches!(DESCRIBE.gives(Some(&accept)), Err(MediaError::Asked { .. })), "{accept}");
         }
         assert!(DESCRIBE.gives(Some(&format!("{};q=0", DESCRIBE.response("v3")))).is_err());
@@ -189,7 +191,12 @@ mod tests {
         let taken = "application/vnd.dcos.package.describe-request+json;charset=utf-8;version=v1";
         assert_eq!(DESCRIBE.takes(Some(taken)), Ok(()));
         assert_eq!(DESCRIBE.takes(Some(&taken.replace(';', "; "))), Ok(()));
-        for other in [None, Some("application/json"), Some(&*taken.replace("v1", "v2")), Some(&*taken.replace("describe", "list"))] {
+        for other in [
+            None,
+            Some("application/json"),
+            Some(&*taken.replace("v1", "v2")),
+            Some(&*taken.replace("describe", "list")),
+        ] {
             assert!(matches!(DESCRIBE.takes(other), Err(MediaError::Sent { .. })), "{other:?}");
         }
     }

@@ -62,7 +62,8 @@ pub(crate) fn neighbours(definition: &Value, all: &[&Value]) -> (Vec<String>, Ve
     };
     let (mut up, mut down) = (Vec::new(), Vec::new());
     for other in all {
-        let Some(theirs) = other.get("version").and_then(Value::as_str).filter(|theirs| *theirs != version) else {
+        let Some(theirs) = other.get("version").and_then(Value::as_str).filter(|theirs| *theirs != version)
+        else {
             continue;
         };
         if names(other, "upgradesFrom", version) {

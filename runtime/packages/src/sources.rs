@@ -103,7 +103,8 @@ impl Sources {
         }
         let read = self.read(entry).await;
         let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = cached.entry(entry.uri.clone()).or_insert(Cached { at: now, packages: None, fault: None });
+        let known =
+            cached.entry(entry.uri.clone()).or_insert(Cached { at: now, packages: None, fault: None });
         known.at = now;
         match read {
             Ok(repository) => {
@@ -121,7 +122,8 @@ impl Sources {
         let unreadable = |why: String| SourceError::Unreadable { uri: uri.to_owned(), why };
         let loaded = match kind(uri)? {
             Kind::BuiltIn => return Ok(universe::catalog()),
-            Kind::Http => universe::load::index(&self.fetch(uri).await?).map_err(|error| unreadable(error.to_string()))?,
+            Kind::Http => universe::load::index(&self.fetch(uri).await?)
+                .map_err(|error| unreadable(error.to_string()))?,
             Kind::Artifact(sum) => {
                 let bytes = self.artifact(uri, sum).await?;
                 universe::load::archive(&bytes).map_err(|error| unreadable(error.to_string()))?
@@ -176,7 +178,8 @@ impl Sources {
 
     /// Whether the masters hold the artifact with this sum.
     pub(crate) async fn holds(&self, sum: &str) -> bool {
-        let Ok(request) = Request::head(format!("/clusterctl/v1/artifacts/sha256/{sum}")).body(Body::empty()) else {
+        let Ok(request) = Request::head(format!("/clusterctl/v1/artifacts/sha256/{sum}")).body(Body::empty())
+        else {
             return false;
         };
         match self.artifacts.clone().oneshot(request).await {
@@ -208,7 +211,11 @@ pub(crate) fn kind(uri: &str) -> Result<Kind<'_>, SourceError> {
         return if good { Ok(Kind::Artifact(sum)) } else { Err(unsupported()) };
     }
     let url = reqwest::Url::parse(uri).map_err(|_none| unsupported())?;
-    if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(Kind::Http) } else { Err(unsupported()) }
+    if matches!(url.scheme(), "http" | "https") && url.has_host() {
+        Ok(Kind::Http)
+    } else {
+        Err(unsupported())
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +229,8 @@ mod tests {
         assert_eq!(kind("https://universe.example.org/repo").unwrap(), Kind::Http);
         assert_eq!(kind(&artifact).unwrap(), Kind::Artifact(sum));
         assert_eq!(kind(BUILT_IN.1).unwrap(), Kind::BuiltIn);
-        for other in ["", "universe", "ftp://a/b", "file:///etc", "artifact://sha256/xyz", "clusterctl:other"] {
+        for other in ["", "universe", "ftp://a/b", "file:///etc", "artifact://sha256/xyz", "clusterctl:other"]
+        {
             assert!(kind(other).is_err(), "{other}");
         }
     }

@@ -40,7 +40,9 @@ pub(super) enum PackageCommand {
         output: OutputArgs,
     },
     /// Show a package: what it is, its versions, what it needs
-    #[command(after_help = "Examples:\n  clusterctl package describe spark\n  clusterctl package describe spark -o json")]
+    #[command(
+        after_help = "Examples:\n  clusterctl package describe spark\n  clusterctl package describe spark -o json"
+    )]
     Describe {
         /// The package
         package: String,

@@ -45,11 +45,13 @@ pub(super) async fn bring(ui: &mut Printer, client: &Client, package: &Value) ->
     let mut options = Options::new(cache);
     let told = Arc::clone(&state);
     options.progress = Progress::new(move |event| told.hear(event));
-    let resolver = Resolver::new(options)
-        .map_err(|error| CliError::internal("the place for downloaded files cannot be used").caused_by(&error))?;
+    let resolver = Resolver::new(options).map_err(|error| {
+        CliError::internal("the place for downloaded files cannot be used").caused_by(&error)
+    })?;
     for (artifact, spec) in missing {
         let obtained = watched(ui, &state, resolver.obtain(spec, None)).await?;
-        let obtained = obtained.map_err(|error| CliError::failed(format!("{artifact} cannot be had")).caused_by(&error))?;
+        let obtained = obtained
+            .map_err(|error| CliError::failed(format!("{artifact} cannot be had")).caused_by(&error))?;
         upload(ui, client, &state, artifact, &obtained).await?;
         let record = json!({
             "sha256": obtained.sha256, "home": obtained.home, "file": obtained.file,

@@ -49,7 +49,8 @@ pub(super) fn wants(definition: &Value) -> Vec<Want> {
 
 fn gather(definition: &Value, above: &str, all: &mut Vec<Want>) {
     let id = value::text(definition, "id");
-    let id = if id.starts_with('/') { id.to_owned() } else { format!("{}/{id}", above.trim_end_matches('/')) };
+    let id =
+        if id.starts_with('/') { id.to_owned() } else { format!("{}/{id}", above.trim_end_matches('/')) };
     let (apps, groups) = (value::list(definition, "apps"), value::list(definition, "groups"));
     if definition.get("apps").is_some() || definition.get("groups").is_some() {
         for one in apps.iter().chain(groups) {
@@ -76,7 +77,11 @@ fn gather(definition: &Value, above: &str, all: &mut Vec<Want>) {
         gpus: number("gpus", 0.0),
         ports: u64::try_from(ports).unwrap_or(0),
         unique: value::list(definition, "constraints").iter().any(constraint),
-        role: definition.pointer("/acceptedResourceRoles/0").and_then(Value::as_str).unwrap_or("*").to_owned(),
+        role: definition
+            .pointer("/acceptedResourceRoles/0")
+            .and_then(Value::as_str)
+            .unwrap_or("*")
+            .to_owned(),
     });
 }
 
@@ -86,7 +91,9 @@ pub(super) fn free(slaves: &Value) -> Vec<Free> {
         .iter()
         .filter(|agent| agent.get("active").and_then(Value::as_bool).unwrap_or_default())
         .map(|agent| {
-            let of = |kind: &str, key: &str| agent.get(kind).map(|kind| value::number(kind, key)).unwrap_or_default();
+            let of = |kind: &str, key: &str| {
+                agent.get(kind).map(|kind| value::number(kind, key)).unwrap_or_default()
+            };
             let left = |key: &str| of("resources", key) - of("used_resources", key);
             let ports = |kind: &str| agent.get(kind).map_or(0, |kind| ranges(value::text(kind, "ports")));
             let public = agent.pointer("/reserved_resources_full/slave_public").is_some()
@@ -156,7 +163,11 @@ fn lacks(want: &Want, agent: &Free) -> Vec<String> {
         lacking.push(format!("{} ports wanted, {} free", want.ports, agent.ports));
     }
     if agent.public != (want.role == "slave_public") {
-        lacking.push(if agent.public { "it is a public agent".to_owned() } else { "it is no public agent".to_owned() });
+        lacking.push(if agent.public {
+            "it is a public agent".to_owned()
+        } else {
+            "it is no public agent".to_owned()
+        });
     }
     lacking
 }
@@ -197,7 +208,9 @@ mod tests {
 
     #[test]
     fn what_fits_says_where() {
-        let wants = wants(&group(json!({ "id": "worker", "instances": 2, "mem": 350, "constraints": [["hostname", "UNIQUE"]] })));
+        let wants = wants(&group(
+            json!({ "id": "worker", "instances": 2, "mem": 350, "constraints": [["hostname", "UNIQUE"]] }),
+        ));
         assert_eq!(wants[0].app, "/spark/master");
         assert_eq!((wants[0].ports, wants[1].ports, wants[1].unique), (2, 1, true));
         let fits = place(&wants, free(&slaves()));
@@ -214,9 +227,14 @@ mod tests {
 
     #[test]
     fn hosts_of_their_own_can_run_out() {
-        let wants = wants(&json!({ "id": "/a", "instances": 3, "mem": 10, "cpus": 0.1, "constraints": [["hostname", "UNIQUE"]] }));
+        let wants = wants(
+            &json!({ "id": "/a", "instances": 3, "mem": 10, "cpus": 0.1, "constraints": [["hostname", "UNIQUE"]] }),
+        );
         let fits = place(&wants, free(&slaves()));
-        assert_eq!(fits[0].missing, Some((1, "each has to be on a host of its own, and there are 2 agents".to_owned())));
+        assert_eq!(
+            fits[0].missing,
+            Some((1, "each has to be on a host of its own, and there are 2 agents".to_owned()))
+        );
         assert_eq!(place(&wants, Vec::new())[0].missing, Some((3, "there are no agents".to_owned())));
     }
 

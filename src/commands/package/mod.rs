@@ -94,8 +94,13 @@ async fn describe(
     let package = package(client, name, version).await?;
     let body = json!({ "packageName": name, "includePackageVersions": true });
     let versions = client.cosmos(CosmosCall::ListVersions, &body).await?;
-    let versions: Vec<String> =
-        versions.get("results").and_then(Value::as_object).into_iter().flatten().map(|(version, _)| version.clone()).collect();
+    let versions: Vec<String> = versions
+        .get("results")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .map(|(version, _)| version.clone())
+        .collect();
     output.show(ui, "package", &package, |_wide| view::described(&package, &versions))
 }
 
@@ -152,7 +157,14 @@ async fn install(ui: &mut Printer, client: &Client, args: &InstallArgs) -> Resul
     }
     confirm(ui, args.yes, &format!("Install {name} {version} as {id}?"))?;
     let answer = client.cosmos(CosmosCall::Install, &request).await?;
-    let done = up(ui, client, &id, ("installed", &format!("clusterctl package uninstall {name} --id {id}")), args.wait).await?;
+    let done = up(
+        ui,
+        client,
+        &id,
+        ("installed", &format!("clusterctl package uninstall {name} --id {id}")),
+        args.wait,
+    )
+    .await?;
     if done == Exit::Done && !args.wait.no_wait {
         afterwards(ui, client, &package, &answer, &id).await?;
     }
@@ -190,7 +202,9 @@ async fn afterwards(
 
 fn absolute(id: &str) -> Result<String, CliError> {
     GroupId::resolve(id, &GroupId::root()).map(|id| id.to_string()).map_err(|error| {
-        CliError::usage(format!("{id:?} cannot be an id")).caused_by(&error).hint("ids are like /spark or /team/spark")
+        CliError::usage(format!("{id:?} cannot be an id"))
+            .caused_by(&error)
+            .hint("ids are like /spark or /team/spark")
     })
 }
 
@@ -275,7 +289,8 @@ async fn id_of(client: &Client, installed: &str) -> Result<String, CliError> {
     let ids: Vec<&str> = all.iter().filter(named).map(|one| value::text(one, "appId")).collect();
     match ids.as_slice() {
         [only] => Ok((*only).to_owned()),
-        [] => Err(CliError::usage(format!("{installed} is not installed")).hint("`clusterctl package list` lists what is")),
+        [] => Err(CliError::usage(format!("{installed} is not installed"))
+            .hint("`clusterctl package list` lists what is")),
         several => Err(CliError::usage(format!("{installed} is installed more than once"))
             .hint(format!("name one of {}", several.join(", ")))),
     }
@@ -291,13 +306,16 @@ async fn update(
 ) -> Result<Exit, CliError> {
     let id = id_of(client, installed).await?;
     let now = client.cosmos(CosmosCall::ServiceDescribe, &json!({ "appId": id })).await?;
-    let of = |key: &str| now.get("package").map(|package| value::text(package, key)).unwrap_or_default().to_owned();
+    let of = |key: &str| {
+        now.get("package").map(|package| value::text(package, key)).unwrap_or_default().to_owned()
+    };
     let (name, old) = (of("name"), of("version"));
     let version = change.version.unwrap_or(&old);
     let package = package(client, &name, Some(version)).await?;
     let given = options::read(change.options, package.get("config"))?;
     artifacts::bring(ui, client, &package).await?;
-    let what = if version == old { "with new options".to_owned() } else { format!("from {old} to {version}") };
+    let what =
+        if version == old { "with new options".to_owned() } else { format!("from {old} to {version}") };
     confirm(ui, yes, &format!("Update {id} ({name}) {what}?"))?;
     let mut body = Map::from_iter([
         ("appId".to_owned(), id.as_str().into()),
@@ -323,11 +341,14 @@ async fn uninstall(
         Some(id) => ids.push(absolute(id)?),
         None => {
             let there = client.cosmos(CosmosCall::List, &json!({ "packageName": name })).await?;
-            ids.extend(value::list(&there, "packages").iter().map(|one| value::text(one, "appId").to_owned()));
+            ids.extend(
+                value::list(&there, "packages").iter().map(|one| value::text(one, "appId").to_owned()),
+            );
         }
     }
     if ids.is_empty() {
-        return Err(CliError::usage(format!("{name} is not installed")).hint("`clusterctl package list` lists what is"));
+        return Err(CliError::usage(format!("{name} is not installed"))
+            .hint("`clusterctl package list` lists what is"));
     }
     if ids.len() > 1 && !all {
         return Err(CliError::usage(format!("{name} is installed more than once"))
@@ -338,7 +359,11 @@ async fn uninstall(
         before.extend(apps_of(client, id).await?);
     }
     let running = before.iter().map(|(_, app)| value::whole(app, "tasksRunning")).sum();
-    confirm(ui, yes, &format!("Remove {} with {}?", ids.join(", "), text::count(running, "running instance")))?;
+    confirm(
+        ui,
+        yes,
+        &format!("Remove {} with {}?", ids.join(", "), text::count(running, "running instance")),
+    )?;
     if let Some(id) = id {
         body.insert("appId".to_owned(), absolute(id)?.into());
     }
@@ -355,8 +380,9 @@ async fn uninstall(
         more: "`clusterctl service list` says more".to_owned(),
     };
     let deployments = client.deployments().await?;
-    let watch =
-        |(app, known): &(AppId, Value)| Watch::new(app, touching(&deployments, app), Goal::Removed).knowing(known);
+    let watch = |(app, known): &(AppId, Value)| {
+        Watch::new(app, touching(&deployments, app), Goal::Removed).knowing(known)
+    };
     let watches = before.iter().map(watch).collect();
     let done = begun(ui, client, &subject, watches, wait).await?;
     for result in value::list(&answer, "results") {
@@ -364,4 +390,3 @@ async fn uninstall(
     }
     Ok(done)
 }
-

@@ -12,8 +12,11 @@ pub(super) fn read(args: &OptionArgs, schema: Option<&Value>) -> Result<Value, C
     for file in &args.options {
         for document in input::read(file)? {
             if !document.value.is_object() && !document.value.is_null() {
-                return Err(CliError::usage(format!("{}: options are a map of names and values", file.display()))
-                    .hint("`clusterctl package options PACKAGE -o yaml` writes one with all options"));
+                return Err(CliError::usage(format!(
+                    "{}: options are a map of names and values",
+                    file.display()
+                ))
+                .hint("`clusterctl package options PACKAGE -o yaml` writes one with all options"));
             }
             if document.value.is_object() {
                 all = merge(all, document.value);
@@ -50,7 +53,8 @@ fn merge(left: Value, right: Value) -> Value {
 /// `a.b=3`: the value is read as the schema wants it, else as JSON if it is some, else as text.
 fn single(text: &str, schema: Option<&Value>) -> Result<Value, CliError> {
     let wrong = || {
-        CliError::usage(format!("{text:?} sets no option")).hint("write OPTION=VALUE, like worker.instances=3")
+        CliError::usage(format!("{text:?} sets no option"))
+            .hint("write OPTION=VALUE, like worker.instances=3")
     };
     let (path, value) = text.split_once('=').ok_or_else(wrong)?;
     let names: Vec<&str> = path.split('.').collect();
@@ -62,7 +66,10 @@ fn single(text: &str, schema: Option<&Value>) -> Result<Value, CliError> {
         Some("string") => Value::String(value.to_owned()),
         _ => serde_json::from_str(value).unwrap_or_else(|_text| Value::String(value.to_owned())),
     };
-    Ok(names.iter().rev().fold(value, |value, name| Value::Object(Map::from_iter([((*name).to_owned(), value)]))))
+    Ok(names
+        .iter()
+        .rev()
+        .fold(value, |value, name| Value::Object(Map::from_iter([((*name).to_owned(), value)]))))
 }
 
 fn kind_at<'a>(schema: &'a Value, names: &[&str]) -> Option<&'a str> {
@@ -89,8 +96,13 @@ pub(super) fn lines(schema: &Value) -> Vec<Line> {
 
 fn walk(schema: &Value, above: &str, lines: &mut Vec<Line>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     for (name, property) in properties {
         let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
         let has_own = property.get("properties").is_some_and(Value::is_object);
@@ -101,7 +113,9 @@ fn walk(schema: &Value, above: &str, lines: &mut Vec<Line>) {
         let text = |key: &str| property.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let kind = match property.get("enum").and_then(Value::as_array) {
             Some(values) => {
-                let values = values.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+                let values = values
+                    .iter()
+                    .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
                 values.collect::<Vec<_>>().join("|")
             }
             None => text("type"),
@@ -146,7 +160,9 @@ mod tests {
     fn options_are_listed_by_their_paths() {
         let lines: Vec<_> = lines(&schema())
             .into_iter()
-            .map(|line| format!("{} {} {} {}", line.path, line.kind, line.default.unwrap_or_default(), line.required))
+            .map(|line| {
+                format!("{} {} {} {}", line.path, line.kind, line.default.unwrap_or_default(), line.required)
+            })
             .collect();
         assert_eq!(
             lines,

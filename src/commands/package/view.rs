@@ -59,7 +59,11 @@ pub(super) fn described(package: &Value, versions: &[String]) -> String {
         facts.fact("Tested", Cell::warn("untested: nobody has run it on this version of clusterctl"));
     }
     if let Some(needs) = package.get("needs").filter(|needs| !needs.is_null()) {
-        let words = format!("{} cpus, {}", value::number(needs, "cpus"), text::mebibytes(value::number(needs, "mem")));
+        let words = format!(
+            "{} cpus, {}",
+            value::number(needs, "cpus"),
+            text::mebibytes(value::number(needs, "mem"))
+        );
         facts.fact("Needs", Cell::plain(words));
     }
     facts.fact("By", of("maintainer"));

@@ -200,7 +200,7 @@ async fn serve(
             send(head, &body[..cut.unwrap_or(body.len())]).await
         }
         Answer::Ranges { body, etag, cut } => {
-            let from = range.expect("a range is asked for");
+            let from = range.unwrap();
             let rest = &body[from..];
             let head = format!(
                 "HTTP/1.1 206 Partial Content\r\nETag: {etag}\r\nContent-Range: bytes {from}-{}/{}\r\nContent-Length: {}\r\n",

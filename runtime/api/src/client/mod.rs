@@ -302,7 +302,11 @@ struct Recipe {
 
 impl Recipe {
     /// One that gives an answer up that is `silent` for so long.
-    fn client(&self, masters: &[MasterUrl], silent: Option<Duration>) -> Result<reqwest::Client, ClientError> {
+    fn client(
+        &self,
+        masters: &[MasterUrl],
+        silent: Option<Duration>,
+    ) -> Result<reqwest::Client, ClientError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("clusterctl/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(self.connect)

@@ -78,10 +78,13 @@ impl Client {
     pub async fn cosmos(&self, which: CosmosCall, body: &Value) -> Result<Value, ClientError> {
         let (family, path, version) = which.parts();
         let name = path.join(".");
-        let mut call = Call::new(Method::POST, std::iter::once(family).chain(path.iter().copied())).body(body);
-        call.sent = Some(format!("application/vnd.dcos.{family}.{name}-request+json;charset=utf-8;version=v1"));
-        call.accept =
-            Cow::Owned(format!("application/vnd.dcos.{family}.{name}-response+json;charset=utf-8;version={version}"));
+        let mut call =
+            Call::new(Method::POST, std::iter::once(family).chain(path.iter().copied())).body(body);
+        call.sent =
+            Some(format!("application/vnd.dcos.{family}.{name}-request+json;charset=utf-8;version=v1"));
+        call.accept = Cow::Owned(format!(
+            "application/vnd.dcos.{family}.{name}-response+json;charset=utf-8;version={version}"
+        ));
         self.json(call).await
     }
 
@@ -141,7 +144,9 @@ impl Client {
                     let (request, mut response) = good(request, response).await?;
                     return read_body(&request, &mut response).await.map(drop);
                 }
-                Err(Fault::Http(error)) if error.is_connect() => tried.push((master.to_string(), innermost(&error))),
+                Err(Fault::Http(error)) if error.is_connect() => {
+                    tried.push((master.to_string(), innermost(&error)))
+                }
                 Err(Fault::Http(error)) => return Err(broken(&request, &error)),
                 Err(Fault::File(source)) => return Err(ClientError::Read { source }),
             }
@@ -166,14 +171,15 @@ impl Client {
             request = request.bearer_auth(token.expose_secret());
         }
         let (moving, moved) = watch::channel(0_u64);
-        let parts = stream::try_unfold((file, Arc::clone(sent), moving), |(mut file, sent, moving)| async move {
-            let mut part = vec![0; PART];
-            let read = file.read(&mut part).await?;
-            part.truncate(read);
-            sent(read as u64);
-            moving.send_modify(|total| *total += read as u64);
-            Ok::<_, std::io::Error>((read > 0).then_some((part, (file, sent, moving))))
-        });
+        let parts =
+            stream::try_unfold((file, Arc::clone(sent), moving), |(mut file, sent, moving)| async move {
+                let mut part = vec![0; PART];
+                let read = file.read(&mut part).await?;
+                part.truncate(read);
+                sent(read as u64);
+                moving.send_modify(|total| *total += read as u64);
+                Ok::<_, std::io::Error>((read > 0).then_some((part, (file, sent, moving))))
+            });
         let response = request.body(reqwest::Body::wrap_stream(parts)).send();
         tokio::pin!(response);
         stands_still(&mut response, moved, length).await
