@@ -421,6 +421,9 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
         options: Option<Value>,
         #[serde(default)]
         replace: bool,
+        /// Ours: takes the place of a change that is not done.
+        #[serde(default)]
+        force: bool,
     }
     let update: Update = read(body)?;
     let one = installed_at(packages, &update.app_id).await?;
@@ -458,7 +461,7 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
     }
     let (rendered, _next) = rendered(packages, &found, &options, Some(&one.id))?;
     let kind = if rendered.is_group() { "groups" } else { "apps" };
-    let target = format!("/v2/{kind}{}", one.id);
+    let target = format!("/v2/{kind}{}?force={}", one.id, update.force);
     let answer = packages.marathon().ask(Method::PUT, &target, Some(&rendered.definition)).await?.good()?;
     Ok(json!({
         "package": found.package.definition,

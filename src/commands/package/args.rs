@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::commands::service::WaitArgs;
+use crate::commands::service::{ChangeArgs, WaitArgs};
 use crate::connect::ClusterArgs;
 use crate::output::OutputArgs;
 
@@ -100,7 +100,7 @@ pub(super) enum PackageCommand {
         #[arg(short, long)]
         yes: bool,
         #[command(flatten)]
-        wait: WaitArgs,
+        change: ChangeArgs,
     },
     /// Remove an installed package with all that it runs
     #[command(

@@ -4,7 +4,7 @@ use api::client::{Client, CosmosCall};
 use api::marathon::{AppId, GroupId};
 use serde_json::{Map, Value, json};
 
-use crate::commands::service::WaitArgs;
+use crate::commands::service::{ChangeArgs, WaitArgs};
 use crate::commands::service::change::begun;
 use crate::commands::service::wait::Subject;
 use crate::commands::service::watch::{Goal, Watch};
@@ -43,9 +43,9 @@ async fn command(ui: &mut Printer, client: &Client, command: &PackageCommand) ->
         }
         PackageCommand::Install(args) => install(ui, client, args).await,
         PackageCommand::List { output } => list(ui, client, *output).await,
-        PackageCommand::Update { installed, version, replace, options, yes, wait } => {
-            let change = Change { version: version.as_deref(), replace: *replace, options };
-            update(ui, client, installed, &change, *yes, *wait).await
+        PackageCommand::Update { installed, version, replace, options, yes, change } => {
+            let to = Change { version: version.as_deref(), replace: *replace, options };
+            update(ui, client, installed, &to, *yes, *change).await
         }
         PackageCommand::Uninstall { package, id, all, yes, wait } => {
             uninstall(ui, client, package, (id.as_deref(), *all), *yes, *wait).await
@@ -302,7 +302,7 @@ async fn update(
     installed: &str,
     change: &Change<'_>,
     yes: bool,
-    wait: WaitArgs,
+    args: ChangeArgs,
 ) -> Result<Exit, CliError> {
     let id = id_of(client, installed).await?;
     let now = client.cosmos(CosmosCall::ServiceDescribe, &json!({ "appId": id })).await?;
@@ -323,8 +323,13 @@ async fn update(
         ("replace".to_owned(), change.replace.into()),
     ]);
     body.insert("options".to_owned(), given);
-    client.cosmos(CosmosCall::ServiceUpdate, &Value::Object(body)).await?;
-    up(ui, client, &id, ("updated", &format!("clusterctl package update {id} --version {old}")), wait).await
+    body.insert("force".to_owned(), args.force.into());
+    client.cosmos(CosmosCall::ServiceUpdate, &Value::Object(body)).await.map_err(|error| match error.status() {
+        Some(409) => CliError::locked(format!("{id} is being changed"))
+            .hint("`--force` puts this change in its place; `clusterctl service list` shows how far the other is"),
+        _ => error.into(),
+    })?;
+    up(ui, client, &id, ("updated", &format!("clusterctl package update {id} --version {old}")), args.wait).await
 }
 
 async fn uninstall(
