@@ -4,10 +4,10 @@ use api::client::{Client, CosmosCall};
 use api::marathon::{AppId, GroupId};
 use serde_json::{Map, Value, json};
 
-use crate::commands::service::{ChangeArgs, WaitArgs};
 use crate::commands::service::change::begun;
 use crate::commands::service::wait::Subject;
 use crate::commands::service::watch::{Goal, Watch};
+use crate::commands::service::{ChangeArgs, WaitArgs};
 use crate::confirm::confirm;
 use crate::connect::block_on;
 use crate::error::CliError;
@@ -329,7 +329,8 @@ async fn update(
             .hint("`--force` puts this change in its place; `clusterctl service list` shows how far the other is"),
         _ => error.into(),
     })?;
-    up(ui, client, &id, ("updated", &format!("clusterctl package update {id} --version {old}")), args.wait).await
+    up(ui, client, &id, ("updated", &format!("clusterctl package update {id} --version {old}")), args.wait)
+        .await
 }
 
 async fn uninstall(
