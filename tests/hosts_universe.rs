@@ -94,13 +94,13 @@ impl Catalogue<'_> {
 }
 
 /// Waits until it is so; what a process elsewhere does has no event to wait for.
-async fn until<T>(what: &str, within: Duration, mut seen: impl FnMut() -> Option<T>) -> T {
+async fn until<T>(what: &str, within: Duration, mut seen: impl FnMut() -> Result<T, String>) -> T {
     let begin = Instant::now();
     loop {
-        if let Some(found) = seen() {
-            return found;
+        match seen() {
+            Ok(found) => return found,
+            Err(instead) => assert!(begin.elapsed() < within, "{what}: not within {within:?}; {instead}"),
         }
-        assert!(begin.elapsed() < within, "{what}: not within {within:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -154,20 +154,22 @@ async fn spark(catalogue: &Catalogue<'_>) {
     catalogue.operator.write("job.json", &job.to_string());
     catalogue.ok(&["service", "create", "-f", "job.json"]);
     let said = || catalogue.run(&["service", "logs", "/job"]).stdout;
-    until("the job's first answers", Duration::from_secs(300), || {
-        said().contains("slow begins").then_some(())
-    })
-    .await;
+    let says = |what: &str| {
+        let both = || said() + &catalogue.run(&["service", "logs", "/job", "--stderr"]).to_string();
+        if said().contains(what) { Ok(()) } else { Err(both()) }
+    };
+    until("the job's first answers", Duration::from_secs(400), || says("slow begins")).await;
     let (victim, ..) = catalogue.tasks("/spark/worker").remove(0);
     catalogue.ok(&["task", "kill", &victim, "-y"]);
-    until("the job's end", Duration::from_secs(300), || said().contains("done").then_some(())).await;
+    until("the job's end", Duration::from_secs(400), || says("done")).await;
     let said = said();
     for answer in ["pi right", "words right", "slow right"] {
         assert!(said.contains(answer), "{said}");
     }
     until("another worker", Duration::from_secs(120), || {
         let workers = catalogue.tasks("/spark/worker");
-        (workers.len() == 2 && workers.iter().all(|(id, ..)| *id != victim)).then_some(())
+        let other = workers.len() == 2 && workers.iter().all(|(id, ..)| *id != victim);
+        other.then_some(()).ok_or_else(|| format!("{workers:?}"))
     })
     .await;
     catalogue.ok(&["service", "remove", "/job", "-y"]);
@@ -199,7 +201,8 @@ async fn elasticsearch(catalogue: &Catalogue<'_>) {
     assert_eq!(hits(0), Some(json!(1)), "it is found while a node is gone");
     until("another node", Duration::from_secs(120), || {
         let now = catalogue.tasks("/elasticsearch");
-        (now.len() == 3 && now.iter().all(|(id, ..)| *id != nodes[2].0)).then_some(())
+        let other = now.len() == 3 && now.iter().all(|(id, ..)| *id != nodes[2].0);
+        other.then_some(()).ok_or_else(|| format!("{now:?}"))
     })
     .await;
     until("green again with another node", Duration::from_secs(240), || green(&place(0))).await;
