@@ -194,11 +194,11 @@ fn what_grows_too_much_is_stopped() {
         (zipped(&[("zeros", 0o100_644, zeros.as_bytes())]), "the archive grows more than 20 times"),
         (tar_of(&[sparse]), "its 1125899906842624 bytes are more than the 1048576 allowed"),
         (zipped(&[("large", 0o100_644, &noise)]), "more than 1048576 bytes come out of the archive"),
-        (gzip(&tar_of(&[long])), "a header is longer than 1048576 bytes"),
+        (tar_of(&[long]), "a header is longer than 1048576 bytes"),
         (tar_of(&[file(&"x/".repeat(45), "")]), ""),
     ] {
         match out(&bytes, "", &limits()) {
-            Err(refused) => assert!(!why.is_empty() && refused.contains(why), "{refused}"),
+            Err(refused) => assert!(!why.is_empty() && refused.contains(why), "{refused} instead of {why}"),
             Ok(_) => assert_eq!(why, ""),
         }
     }
