@@ -70,7 +70,8 @@ async fn make(ui: &mut Printer, names: &[String], from: Option<&Path>, out: &Pat
     let universe = universe(from)?;
     let mut chosen = Vec::new();
     for name in names {
-        let (name, version) = name.split_once('@').map_or((name.as_str(), None), |(name, version)| (name, Some(version)));
+        let (name, version) =
+            name.split_once('@').map_or((name.as_str(), None), |(name, version)| (name, Some(version)));
         let package = find(&universe, name, version)?;
         if !chosen.contains(&package) {
             chosen.push(package);
@@ -104,8 +105,9 @@ fn count(number: usize) -> u64 {
 fn universe(from: Option<&Path>) -> Result<Universe, CliError> {
     let mut repositories = Vec::new();
     if let Some(dir) = from {
-        let loaded = universe::load::directory(dir)
-            .map_err(|error| CliError::usage(format!("{} cannot be read", dir.display())).caused_by(&error))?;
+        let loaded = universe::load::directory(dir).map_err(|error| {
+            CliError::usage(format!("{} cannot be read", dir.display())).caused_by(&error)
+        })?;
         if let Some(first) = loaded.errors().next() {
             return Err(CliError::usage(format!("there are mistakes in {}: {first}", dir.display()))
                 .hint(format!("`clusterctl universe lint {}` lists all", dir.display())));
@@ -129,8 +131,9 @@ fn find<'u>(universe: &'u Universe, name: &str, version: Option<&str>) -> Result
 
 fn load(ui: &mut Printer, file: &Path) -> Result<Exit, CliError> {
     let cache = cache()?;
-    let bundle = artifacts::load(file, &cache)
-        .map_err(|error| CliError::failed(format!("{} cannot be loaded", file.display())).caused_by(&error))?;
+    let bundle = artifacts::load(file, &cache).map_err(|error| {
+        CliError::failed(format!("{} cannot be loaded", file.display())).caused_by(&error)
+    })?;
     for package in &bundle.packages {
         note(&cache, package)?;
     }
@@ -139,7 +142,10 @@ fn load(ui: &mut Printer, file: &Path) -> Result<Exit, CliError> {
     let line = format!("loaded: {}\n", text::visible(&names.join(", ")));
     ui.result(&line, &Event::Done { what: "loaded", name: &file.to_string_lossy() })?;
     if let Some(first) = bundle.packages.first() {
-        ui.hint(&format!("`clusterctl package install {}` takes its files from here", text::visible(&first.name)));
+        ui.hint(&format!(
+            "`clusterctl package install {}` takes its files from here",
+            text::visible(&first.name)
+        ));
     }
     Ok(Exit::Done)
 }
@@ -184,7 +190,9 @@ fn note(cache: &Path, package: &Packed) -> Result<(), CliError> {
         serde_json::to_writer(file.as_file_mut(), &notes)?;
         file.persist(&path).map_err(|error| error.error)
     };
-    write().map(drop).map_err(|error| CliError::failed(format!("{} cannot be written", path.display())).caused_by(&error))
+    write()
+        .map(drop)
+        .map_err(|error| CliError::failed(format!("{} cannot be written", path.display())).caused_by(&error))
 }
 
 /// What a bundle that was loaded here had for an artifact of a package, when it is what the package asks for and still whole.

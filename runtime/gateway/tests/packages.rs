@@ -36,7 +36,8 @@ fn media(call: &str, what: &str, version: &str) -> String {
 impl Cluster {
     async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let client =
+            Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
         let dir = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -149,12 +150,20 @@ impl Server {
                 asked.lock().unwrap().push(headers);
                 let kind = match version {
                     "" => "application/json".to_owned(),
-                    version => format!("application/vnd.dcos.universe.repo+json;charset=utf-8;version={version}"),
+                    version => {
+                        format!("application/vnd.dcos.universe.repo+json;charset=utf-8;version={version}")
+                    }
                 };
                 ([("content-type", kind)], json!({ "packages": packages }).to_string()).into_response()
             })
         };
-        let talk = vec![old("talk", "1.9.0", 0), old("talk", "1.10.0", 1), json!({ "name": "broken" }), tool(), fixed()];
+        let talk = vec![
+            old("talk", "1.9.0", 0),
+            old("talk", "1.10.0", 1),
+            json!({ "name": "broken" }),
+            tool(),
+            fixed(),
+        ];
         let router = Router::new()
             .route("/v3", of("v3", vec![old("three", "1", 0)]))
             .route("/v4", of("v4", talk))
@@ -189,7 +198,11 @@ async fn an_answer_has_the_type_that_was_asked_for_or_there_is_none() {
     let calls: [(&str, &[&str], Option<&Value>); 12] = [
         ("package/search", &["v1"], Some(&json!({}))),
         ("package/describe", &["v1", "v2", "v3"], Some(&site)),
-        ("package/list-versions", &["v1"], Some(&json!({ "packageName": "static-site", "includePackageVersions": true }))),
+        (
+            "package/list-versions",
+            &["v1"],
+            Some(&json!({ "packageName": "static-site", "includePackageVersions": true })),
+        ),
         ("package/render", &["v1"], Some(&site)),
         ("package/list", &["v1"], Some(&json!({}))),
         ("package/repository/list", &["v1"], Some(&json!({}))),
@@ -202,16 +215,29 @@ async fn an_answer_has_the_type_that_was_asked_for_or_there_is_none() {
     ];
     for (call, versions, body) in calls {
         let sent = media(call, "request", "v1");
-        for content_type in ["application/json", &media(call, "request", "v2"), &media("package/other", "request", "v1")] {
+        for content_type in
+            ["application/json", &media(call, "request", "v2"), &media("package/other", "request", "v1")]
+        {
             let refused = cluster.send(call, content_type, "*/*", &json!({})).await;
-            assert_eq!((refused.status().as_u16(), &refused.headers()["content-type"]), (400, &ERROR.parse().unwrap()));
+            assert_eq!(
+                (refused.status().as_u16(), &refused.headers()["content-type"]),
+                (400, &ERROR.parse().unwrap())
+            );
         }
-        for accept in ["text/html", &media(call, "response", "v4"), &media("package/other", "response", "v1")] {
+        for accept in ["text/html", &media(call, "response", "v4"), &media("package/other", "response", "v1")]
+        {
             let refused = cluster.send(call, &sent, accept, &json!({})).await;
-            assert_eq!((refused.status().as_u16(), &refused.headers()["content-type"]), (400, &ERROR.parse().unwrap()));
+            assert_eq!(
+                (refused.status().as_u16(), &refused.headers()["content-type"]),
+                (400, &ERROR.parse().unwrap())
+            );
         }
         let bad = cluster.send(call, &sent, "*/*", &json!([])).await;
-        assert_eq!((bad.status().as_u16(), &bad.headers()["content-type"]), (400, &ERROR.parse().unwrap()), "{call}");
+        assert_eq!(
+            (bad.status().as_u16(), &bad.headers()["content-type"]),
+            (400, &ERROR.parse().unwrap()),
+            "{call}"
+        );
         let Some(body) = body else { continue };
         for version in versions {
             cluster.version(call, version, body.clone()).await;
@@ -219,17 +245,28 @@ async fn an_answer_has_the_type_that_was_asked_for_or_there_is_none() {
         let newest = media(call, "response", versions.last().unwrap());
         for accept in ["*/*", "application/json"] {
             let answer = cluster.send(call, &sent, accept, body).await;
-            assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &newest.parse().unwrap()));
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["content-type"]),
+                (200, &newest.parse().unwrap())
+            );
         }
         // In another order, which is repeated as it was written.
         let other = newest.replace(";charset=utf-8", "") + ";charset=utf-8";
         let answer = cluster.send(call, &sent, &other, body).await;
-        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &other.parse().unwrap()));
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &other.parse().unwrap())
+        );
     }
     let capabilities = cluster.get("/capabilities").await;
-    assert_eq!(capabilities.headers()["content-type"], "application/vnd.dcos.capabilities+json;charset=utf-8;version=v1");
+    assert_eq!(
+        capabilities.headers()["content-type"],
+        "application/vnd.dcos.capabilities+json;charset=utf-8;version=v1"
+    );
     let capabilities = capabilities.json::<Value>().await.unwrap();
-    assert!(capabilities["capabilities"].as_array().unwrap().contains(&json!({ "name": "PACKAGE_MANAGEMENT" })));
+    assert!(
+        capabilities["capabilities"].as_array().unwrap().contains(&json!({ "name": "PACKAGE_MANAGEMENT" }))
+    );
     cluster.gateway.stop().await.unwrap();
 }
 
@@ -244,11 +281,22 @@ async fn repositories_are_read_in_every_form_and_in_their_order() {
     }
     let list = cluster.add("plain", &server.at("plain"), Some(0)).await;
     let entry = |name: &str, path: &str| json!({ "name": name, "uri": server.at(path) });
-    let all = [entry("plain", "plain"), own.clone(), entry("three", "v3"), entry("four", "v4"), entry("five", "v5")];
+    let all = [
+        entry("plain", "plain"),
+        own.clone(),
+        entry("three", "v3"),
+        entry("four", "v4"),
+        entry("five", "v5"),
+    ];
     assert_eq!(list, json!({ "repositories": all }));
     assert_eq!(cluster.call("package/repository/list", json!({})).await, list);
     for headers in server.asked.lock().unwrap().iter() {
-        assert!(headers["accept"].to_str().unwrap().starts_with("application/vnd.dcos.universe.repo+json;charset=utf-8;version=v5"));
+        assert!(
+            headers["accept"]
+                .to_str()
+                .unwrap()
+                .starts_with("application/vnd.dcos.universe.repo+json;charset=utf-8;version=v5")
+        );
     }
 
     // What is selected comes first, then the names; a package that cannot be used is left out.
@@ -261,7 +309,12 @@ async fn repositories_are_read_in_every_form_and_in_their_order() {
     for name in ["three", "five", "plain", "talk", "static-site", "fixed"] {
         assert!(found.contains(&name), "{name}: {found:?}");
     }
-    for (query, wanted) in [("ta*lk", vec!["talk"]), ("TALK", vec!["talk"]), ("WORDS", vec!["five", "plain", "talk", "three"]), ("nothing-of-it", vec![])] {
+    for (query, wanted) in [
+        ("ta*lk", vec!["talk"]),
+        ("TALK", vec!["talk"]),
+        ("WORDS", vec!["five", "plain", "talk", "three"]),
+        ("nothing-of-it", vec![]),
+    ] {
         let found = cluster.call("package/search", json!({ "query": query })).await;
         assert_eq!(names(&found), wanted, "{query}");
     }
@@ -269,16 +322,28 @@ async fn repositories_are_read_in_every_form_and_in_their_order() {
     // Of a package in two repositories, the first one's latest counts; versions are those of both.
     assert_eq!(talk["currentVersion"], "7");
     assert_eq!(talk["versions"], json!({ "7": "9", "1.9.0": "0", "1.10.0": "1" }));
-    let versions = cluster.call("package/list-versions", json!({ "packageName": "talk", "includePackageVersions": true })).await;
+    let versions = cluster
+        .call("package/list-versions", json!({ "packageName": "talk", "includePackageVersions": true }))
+        .await;
     assert_eq!(versions, json!({ "results": { "7": "9", "1.9.0": "0", "1.10.0": "1" } }));
 
     // Mistakes.
     let add = |name: &str, uri: &str| json!({ "name": name, "uri": uri });
     for present in [add("plain", "http://127.0.0.1:1/x"), add("another", &server.at("v3"))] {
-        cluster.refused_with("package/repository/add", present.clone(), 400, "RepositoryAlreadyPresent", present).await;
+        cluster
+            .refused_with("package/repository/add", present.clone(), 400, "RepositoryAlreadyPresent", present)
+            .await;
     }
     let beyond = json!({ "name": "x", "uri": server.at("x"), "index": 6 });
-    cluster.refused_with("package/repository/add", beyond, 400, "RepositoryAddIndexOutOfBounds", json!({ "attempted": 6, "max": 5 })).await;
+    cluster
+        .refused_with(
+            "package/repository/add",
+            beyond,
+            400,
+            "RepositoryAddIndexOutOfBounds",
+            json!({ "attempted": 6, "max": 5 }),
+        )
+        .await;
     for (uri, kind) in [
         ("no address", "RepositoryUriSyntax"),
         ("ftp://example.org/repo", "UnsupportedRepositoryUri"),
@@ -290,9 +355,13 @@ async fn repositories_are_read_in_every_form_and_in_their_order() {
         let (status, found, data) = cluster.refused("package/repository/add", add("x", uri)).await;
         assert_eq!((status, found.as_str(), &data["uri"]), (400, kind, &json!(uri)), "{data}");
     }
-    cluster.refused_with("package/repository/delete", json!({}), 400, "RepoNameOrUriMissing", json!({})).await;
+    cluster
+        .refused_with("package/repository/delete", json!({}), 400, "RepoNameOrUriMissing", json!({}))
+        .await;
     let absent = json!({ "name": "plain", "uri": server.at("v3") });
-    cluster.refused_with("package/repository/delete", absent.clone(), 400, "RepositoryNotPresent", absent).await;
+    cluster
+        .refused_with("package/repository/delete", absent.clone(), 400, "RepositoryNotPresent", absent)
+        .await;
     let list = cluster.call("package/repository/delete", json!({ "name": "plain" })).await;
     assert_eq!(list, json!({ "repositories": all[1..] }));
     let list = cluster.call("package/repository/delete", json!({ "uri": server.at("v5") })).await;
@@ -309,7 +378,10 @@ async fn a_repository_that_is_gone_does_not_hide_the_others() {
     gone.stop().await;
     let found = cluster.call("package/search", json!({})).await;
     let found = names(&found);
-    assert!(found.contains(&"talk") && found.contains(&"static-site") && !found.contains(&"three"), "{found:?}");
+    assert!(
+        found.contains(&"talk") && found.contains(&"static-site") && !found.contains(&"three"),
+        "{found:?}"
+    );
     let body = json!({ "packageName": "three" });
     let kind = media("package/describe", "request", "v1");
     let missed = cluster.send("package/describe", &kind, "*/*", &body).await.json::<Value>().await.unwrap();
@@ -344,7 +416,8 @@ async fn a_directory_of_packages_is_a_repository_once_it_is_uploaded() {
     let bytes = tar.into_inner().unwrap();
     let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let uri = format!("artifact://sha256/{sum}");
-    let (status, kind, _) = cluster.refused("package/repository/add", json!({ "name": "ours", "uri": uri })).await;
+    let (status, kind, _) =
+        cluster.refused("package/repository/add", json!({ "name": "ours", "uri": uri })).await;
     assert_eq!((status, kind.as_str()), (400, "RepositoryUriConnection"), "nothing was uploaded yet");
     let place = format!("{}/clusterctl/v1/artifacts/sha256/{sum}", cluster.url);
     assert!(cluster.client.put(place).body(bytes).send().await.unwrap().status().is_success());
@@ -387,7 +460,10 @@ async fn an_old_package_comes_changes_and_goes() {
     assert_eq!((&app["cpus"], &app["instances"]), (&json!(0.1), &json!(2)));
     let of = |name: &str| app["labels"][name].as_str().unwrap_or_default().to_owned();
     assert_eq!(of("OWN"), "https://example.org/a");
-    assert_eq!((of("DCOS_PACKAGE_NAME"), of("DCOS_PACKAGE_VERSION")), ("talk".to_owned(), "1.10.0".to_owned()));
+    assert_eq!(
+        (of("DCOS_PACKAGE_NAME"), of("DCOS_PACKAGE_VERSION")),
+        ("talk".to_owned(), "1.10.0".to_owned())
+    );
     assert_eq!(of("DCOS_PACKAGE_SOURCE"), server.at("v4"));
     assert_eq!(label(&app, "DCOS_PACKAGE_OPTIONS"), options);
     let envelope = label(&app, "DCOS_PACKAGE_DEFINITION");
@@ -396,7 +472,11 @@ async fn an_old_package_comes_changes_and_goes() {
         json!({ "Content-Type": "application/vnd.dcos.universe.package+json;charset=utf-8;version=v4", "Content-Encoding": "gzip" })
     );
     assert_eq!(STANDARD.decode(envelope["data"].as_str().unwrap()).unwrap()[..2], [0x1f, 0x8b], "gzip");
-    assert_eq!(cluster.call("package/list", json!({})).await, json!({ "packages": [] }), "nothing runs by that");
+    assert_eq!(
+        cluster.call("package/list", json!({})).await,
+        json!({ "packages": [] }),
+        "nothing runs by that"
+    );
 
     // What cannot be installed.
     let missing = json!({ "packageName": "tlak" });
@@ -413,7 +493,8 @@ async fn an_old_package_comes_changes_and_goes() {
         let (status, kind, data) = cluster.refused(call, wrong.clone()).await;
         assert_eq!((status, kind.as_str()), (400, "JsonSchemaMismatch"));
         let errors = data["errors"].as_array().unwrap();
-        let mut pointers: Vec<_> = errors.iter().map(|error| error["instance"]["pointer"].as_str().unwrap()).collect();
+        let mut pointers: Vec<_> =
+            errors.iter().map(|error| error["instance"]["pointer"].as_str().unwrap()).collect();
         pointers.sort_unstable();
         assert_eq!(pointers, ["", "/service/cpus", "/service/word"], "{data}");
         assert!(errors.iter().all(|error| error["message"].is_string()), "{data}");
@@ -443,18 +524,25 @@ async fn an_old_package_comes_changes_and_goes() {
 
     // Listed by name, then id.
     let list = cluster.call("package/list", json!({})).await;
-    let ids: Vec<_> = list["packages"].as_array().unwrap().iter().map(|one| one["appId"].as_str().unwrap()).collect();
+    let ids: Vec<_> =
+        list["packages"].as_array().unwrap().iter().map(|one| one["appId"].as_str().unwrap()).collect();
     assert_eq!(ids, ["/fixed", "/talk", "/team/talk"]);
     let list = cluster.call("package/list", json!({ "packageName": "talk", "appId": "team/talk" })).await;
     let [one] = list["packages"].as_array().unwrap().as_slice() else { panic!("{list}") };
     let information = &one["packageInformation"];
     assert_eq!(information["packageDefinition"]["version"], "1.10.0");
     assert_eq!(information["resourceDefinition"]["assets"]["uris"]["site"], "https://example.org/a");
-    assert_eq!(cluster.call("package/list", json!({ "packageName": "nobody" })).await, json!({ "packages": [] }));
+    assert_eq!(
+        cluster.call("package/list", json!({ "packageName": "nobody" })).await,
+        json!({ "packages": [] })
+    );
 
     // Described and changed.
     let described = cluster.call("service/describe", json!({ "appId": "/team/talk" })).await;
-    assert_eq!((&described["upgradesTo"], &described["downgradesTo"]), (&json!(["1.9.0"]), &json!(["1.9.0"])));
+    assert_eq!(
+        (&described["upgradesTo"], &described["downgradesTo"]),
+        (&json!(["1.9.0"]), &json!(["1.9.0"]))
+    );
     assert_eq!(described["userProvidedOptions"], options);
     assert_eq!(
         described["resolvedOptions"],
@@ -478,7 +566,9 @@ async fn an_old_package_comes_changes_and_goes() {
     let done = cluster.call("service/update", word).await;
     assert_eq!(done["resolvedOptions"]["service"]["word"], "y");
     assert!(!done["marathonDeploymentId"].as_str().unwrap().is_empty());
-    let (status, kind, _) = cluster.refused("service/update", update(json!({ "options": { "service": { "name": "moved" } } }))).await;
+    let (status, kind, _) = cluster
+        .refused("service/update", update(json!({ "options": { "service": { "name": "moved" } } })))
+        .await;
     assert_eq!((status, kind.as_str()), (400, "AppIdChanged"));
     let other = update(json!({ "packageName": "fixed" }));
     assert_eq!(cluster.refused("service/update", other).await.1, "PackageNotInstalled");
@@ -489,12 +579,12 @@ async fn an_old_package_comes_changes_and_goes() {
     let ambiguous = json!({ "packageName": "talk", "appIds": ["/talk", "/team/talk"] });
     cluster.refused_with("package/uninstall", talk(json!({})), 400, "AmbiguousAppId", ambiguous).await;
     let nobody = json!({ "packageName": "talk", "appId": "/nobody" });
-    cluster.refused_with("package/uninstall", nobody.clone(), 400, "UninstallNonExistentAppForPackage", nobody).await;
+    cluster
+        .refused_with("package/uninstall", nobody.clone(), 400, "UninstallNonExistentAppForPackage", nobody)
+        .await;
     let absent = json!({ "packageName": "three" });
     cluster.refused_with("package/uninstall", absent.clone(), 400, "PackageNotInstalled", absent).await;
-    let gone = |id: &str, version: &str| {
-        json!({ "packageName": "talk", "appId": id, "packageVersion": version, "postUninstallNotes": "It is silent." })
-    };
+    let gone = |id: &str, version: &str| json!({ "packageName": "talk", "appId": id, "packageVersion": version, "postUninstallNotes": "It is silent." });
     let done = cluster.call("package/uninstall", talk(json!({ "appId": "/talk" }))).await;
     assert_eq!(done, json!({ "results": [gone("/talk", "1.9.0")] }));
     let done = cluster.call("package/uninstall", talk(json!({ "all": true }))).await;
@@ -520,12 +610,17 @@ async fn a_native_package_comes_changes_and_goes() {
     cluster.refused_with("package/install", site, 409, "PackageAlreadyInstalled", json!({})).await;
 
     cluster.settle().await;
-    let more = json!({ "appId": "/web/site", "replace": false, "options": { "service": { "instances": 3 } } });
+    let more =
+        json!({ "appId": "/web/site", "replace": false, "options": { "service": { "instances": 3 } } });
     let done = cluster.call("service/update", more).await;
     let resolved = &done["resolvedOptions"];
-    assert_eq!((&resolved["service"]["instances"], &resolved["site"]["page"]), (&json!(3), &json!("<p>\"hi\"")));
+    assert_eq!(
+        (&resolved["service"]["instances"], &resolved["site"]["page"]),
+        (&json!(3), &json!("<p>\"hi\""))
+    );
     cluster.settle().await;
-    let anew = json!({ "appId": "/web/site", "replace": true, "options": { "service": { "name": "web/site" } } });
+    let anew =
+        json!({ "appId": "/web/site", "replace": true, "options": { "service": { "name": "web/site" } } });
     let done = cluster.call("service/update", anew).await;
     assert_eq!(done["resolvedOptions"]["service"]["instances"], 1, "what was given before is forgotten");
     let described = cluster.call("service/describe", json!({ "appId": "web/site" })).await;
@@ -545,25 +640,45 @@ async fn a_native_package_comes_changes_and_goes() {
 #[tokio::test]
 async fn the_client_of_dcos_finds_what_it_asks_for_beside_the_interfaces() {
     let cluster = Cluster::start().await;
-    let head = cluster.client.head(format!("{}/pkgpanda/active.buildinfo.full.json", cluster.url)).send().await.unwrap();
+    let head = cluster
+        .client
+        .head(format!("{}/pkgpanda/active.buildinfo.full.json", cluster.url))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(head.status(), 200, "nobody has to log in");
     let json_of = async |path: &str| {
         let answer = cluster.get(path).await;
-        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &"application/json".parse().unwrap()), "{path}");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (200, &"application/json".parse().unwrap()),
+            "{path}"
+        );
         answer.json::<Value>().await.unwrap()
     };
     assert_eq!(json_of("/acs/api/v1/auth/providers").await, json!({}));
     assert_eq!(json_of("/metadata").await, json!({ "CLUSTER_ID": "up", "PUBLIC_IPV4": "127.0.0.1" }));
     let release = json_of("/dcos-metadata/dcos-version.json").await;
-    assert_eq!((release["version"].as_str().unwrap().split('.').count(), &release["dcos-variant"]), (3, &json!("open")));
+    assert_eq!(
+        (release["version"].as_str().unwrap().split('.').count(), &release["dcos-variant"]),
+        (3, &json!("open"))
+    );
     assert_eq!(json_of("/cluster/v1/links").await, json!({ "links": [] }));
-    for path in ["/mesos/state-summary", "/mesos/master/state.json", "/mesos/master/state-summary", "/service/marathon/v2/info"] {
+    for path in [
+        "/mesos/state-summary",
+        "/mesos/master/state.json",
+        "/mesos/master/state-summary",
+        "/service/marathon/v2/info",
+    ] {
         assert_eq!(cluster.get(path).await.status(), 200, "{path}");
     }
     let hosts = json_of("/mesos_dns/v1/hosts/leader.mesos").await;
     assert_eq!((&hosts[0]["host"], &hosts[0]["ip"]), (&json!("leader.mesos."), &json!("127.0.0.1")));
     let resource = cluster.get("/package/resource?url=https%3A%2F%2Fexample.org").await;
-    assert_eq!((resource.status().as_u16(), &resource.headers()["content-type"]), (501, &ERROR.parse().unwrap()));
+    assert_eq!(
+        (resource.status().as_u16(), &resource.headers()["content-type"]),
+        (501, &ERROR.parse().unwrap())
+    );
     assert_eq!(cluster.get("/ca/dcos-ca.crt").await.status(), 404, "which its client takes");
     cluster.gateway.stop().await.unwrap();
 }

@@ -16,7 +16,8 @@ use crate::shell::{NotChanged, Packages};
 use crate::sources::{Shelf, SourceError, kind};
 
 fn read<T: DeserializeOwned>(body: &Value) -> Result<T, CosmosError> {
-    T::deserialize(body).map_err(|error| CosmosError::body(format!("the body is not what this call takes: {error}")))
+    T::deserialize(body)
+        .map_err(|error| CosmosError::body(format!("the body is not what this call takes: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -34,7 +35,8 @@ fn find<'s>(shelf: &'s Shelf, name: &str, version: Option<&str>) -> Result<Found
             Missing::Package { name, suggestions } => CosmosError::no_package(name, suggestions),
         };
         for (repository, fault) in &shelf.faults {
-            error.message = format!("{}; the repository [{repository}] cannot be read: {fault}", error.message);
+            error.message =
+                format!("{}; the repository [{repository}] cannot be read: {fault}", error.message);
         }
         error
     })
@@ -128,7 +130,11 @@ fn no_artifacts(name: &str, version: &str, lacking: &[String]) -> CosmosError {
          fetches and uploads them",
         lacking.join(", ")
     );
-    CosmosError::new("ArtifactsMissing", text, json!({ "packageName": name, "packageVersion": version, "artifacts": lacking }))
+    CosmosError::new(
+        "ArtifactsMissing",
+        text,
+        json!({ "packageName": name, "packageVersion": version, "artifacts": lacking }),
+    )
 }
 
 fn render_error(package: &Package, error: universe::RenderError) -> CosmosError {
@@ -136,17 +142,24 @@ fn render_error(package: &Package, error: universe::RenderError) -> CosmosError 
     use universe::options::OptionFaults;
     let text = error.to_string();
     match error {
-        RenderError::Options(OptionFaults::NotAllowed) => {
-            CosmosError::new("OptionsNotAllowed", "No schema available to validate the provided options", json!({}))
-        }
+        RenderError::Options(OptionFaults::NotAllowed) => CosmosError::new(
+            "OptionsNotAllowed",
+            "No schema available to validate the provided options",
+            json!({}),
+        ),
         RenderError::Options(faults) => {
-            let errors: Vec<Value> = faults.faults().iter().map(universe::options::OptionFault::cosmos).collect();
+            let errors: Vec<Value> =
+                faults.faults().iter().map(universe::options::OptionFault::cosmos).collect();
             CosmosError::new("JsonSchemaMismatch", text, json!({ "errors": errors }))
         }
         RenderError::Artifacts(lacking) => no_artifacts(&package.name, &package.version, &lacking),
-        RenderError::CliOnly => CosmosError::new("ServiceMarathonTemplateNotFound", text, json!({
-            "packageName": package.name, "packageVersion": package.version,
-        })),
+        RenderError::CliOnly => CosmosError::new(
+            "ServiceMarathonTemplateNotFound",
+            text,
+            json!({
+                "packageName": package.name, "packageVersion": package.version,
+            }),
+        ),
         RenderError::NotAnObject(_) => CosmosError::new("MarathonTemplateMustBeJsonObject", text, json!({})),
         _ => CosmosError::new("MarathonTemplateInvalid", text, json!({})),
     }
@@ -188,7 +201,9 @@ pub(crate) async fn install(packages: &Packages, body: &Value, version: &str) ->
         let (rendered, next) = rendered(packages, &found, &options, install.app_id.as_deref())?;
         if packages.marathon().has(&rendered.id).await? {
             let text = format!("Package is already installed: {} exists", rendered.id);
-            return Err(CosmosError::new("PackageAlreadyInstalled", text, json!({})).status(StatusCode::CONFLICT));
+            return Err(
+                CosmosError::new("PackageAlreadyInstalled", text, json!({})).status(StatusCode::CONFLICT)
+            );
         }
         let target = if rendered.is_group() { "/v2/groups" } else { "/v2/apps" };
         packages.marathon().ask(Method::POST, target, Some(&rendered.definition)).await?.good()?;
@@ -215,7 +230,8 @@ pub(crate) async fn list(packages: &Packages, body: &Value) -> Result<Value, Cos
     let app_id = app_id.as_deref().map(plan::absolute);
     let all = installed(&packages.marathon().apps().await?);
     let wanted = all.iter().filter(|one| {
-        package_name.as_ref().is_none_or(|name| *name == one.name) && app_id.as_ref().is_none_or(|id| *id == one.id)
+        package_name.as_ref().is_none_or(|name| *name == one.name)
+            && app_id.as_ref().is_none_or(|id| *id == one.id)
     });
     Ok(json!({ "packages": wanted.map(Installed::listed).collect::<Vec<_>>() }))
 }
@@ -336,7 +352,9 @@ pub(crate) async fn change(packages: &Packages, change: Change) -> Result<crate:
 
 fn not_changed(fault: &ChangeError) -> CosmosError {
     let (kind, data) = match fault {
-        ChangeError::Present { name, uri } => ("RepositoryAlreadyPresent", json!({ "name": name, "uri": uri })),
+        ChangeError::Present { name, uri } => {
+            ("RepositoryAlreadyPresent", json!({ "name": name, "uri": uri }))
+        }
         ChangeError::Absent { name, uri } => ("RepositoryNotPresent", json!({ "name": name, "uri": uri })),
         ChangeError::Unnamed => ("RepoNameOrUriMissing", json!({})),
         ChangeError::OutOfBounds { index, length } => {
@@ -433,10 +451,12 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
         }
     }
     let given = update.options.unwrap_or_else(|| json!({}));
-    let options =
-        if update.replace { given } else { universe::options::merge(one.options.clone(), given) };
-    let name_in = |options: &Value| options.pointer("/service/name").and_then(Value::as_str).map(plan::absolute);
-    if let Some(new) = name_in(&options).filter(|new| *new != one.id && Some(new) != name_in(&one.options).as_ref()) {
+    let options = if update.replace { given } else { universe::options::merge(one.options.clone(), given) };
+    let name_in =
+        |options: &Value| options.pointer("/service/name").and_then(Value::as_str).map(plan::absolute);
+    if let Some(new) =
+        name_in(&options).filter(|new| *new != one.id && Some(new) != name_in(&one.options).as_ref())
+    {
         let text = format!("The id of an installed package cannot change, from [{}] to [{new}]", one.id);
         return Err(CosmosError::new("AppIdChanged", text, json!({ "oldAppId": one.id, "newAppId": new })));
     }

@@ -33,8 +33,9 @@ impl Obtaining {
         let mut options = Options::new(bundle::cache()?);
         let told = Arc::clone(&state);
         options.progress = Progress::new(move |event| told.hear(event));
-        let resolver = Resolver::new(options)
-            .map_err(|error| CliError::internal("the place for downloaded files cannot be used").caused_by(&error))?;
+        let resolver = Resolver::new(options).map_err(|error| {
+            CliError::internal("the place for downloaded files cannot be used").caused_by(&error)
+        })?;
         Ok(Self { resolver, state })
     }
 
@@ -46,7 +47,8 @@ impl Obtaining {
         base: Option<&Path>,
     ) -> Result<Obtained, CliError> {
         let obtained = watched(ui, &self.state, self.resolver.obtain(artifact, base)).await?;
-        obtained.map_err(|error| CliError::failed(format!("{} cannot be had", artifact.name)).caused_by(&error))
+        obtained
+            .map_err(|error| CliError::failed(format!("{} cannot be had", artifact.name)).caused_by(&error))
     }
 
     pub(super) fn state(&self) -> &Arc<State> {
@@ -94,13 +96,20 @@ impl State {
         match event {
             Told::Trying { artifact, source } => self.news(format!("{artifact}: from {source}")),
             Told::Waiting { artifact } => self.news(format!("{artifact}: another process gets it")),
-            Told::Failed { artifact, source, why } => self.news(format!("{artifact}: not from {source}: {why}")),
+            Told::Failed { artifact, source, why } => {
+                self.news(format!("{artifact}: not from {source}: {why}"))
+            }
             Told::Downloading { artifact, done, total, .. } => {
                 let of = total.map(|total| format!(" of {}", text::bytes(total))).unwrap_or_default();
                 self.now(Now { artifact, what: format!("{}{of}", text::bytes(done)), done, total });
             }
             Told::Verifying { artifact, done, total } => {
-                self.now(Now { artifact, what: "comparing its checksum".to_owned(), done, total: Some(total) });
+                self.now(Now {
+                    artifact,
+                    what: "comparing its checksum".to_owned(),
+                    done,
+                    total: Some(total),
+                });
             }
             Told::Assembling { artifact, done, total } => {
                 let what = format!("{done} of {total} files put together");
@@ -136,7 +145,8 @@ impl Live {
 
     fn draw(&self, now: &Now) {
         // A total that is not known has no bar.
-        let template = if now.total.is_some() { "{prefix} [{bar:24}] {wide_msg}" } else { "{prefix} {wide_msg}" };
+        let template =
+            if now.total.is_some() { "{prefix} [{bar:24}] {wide_msg}" } else { "{prefix} {wide_msg}" };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.0.set_style(style.progress_chars("=> "));
         }
@@ -156,7 +166,11 @@ impl Drop for Live {
 }
 
 /// Does the work and shows meanwhile how far it is.
-pub(super) async fn watched<T>(ui: &mut Printer, state: &State, work: impl Future<Output = T>) -> Result<T, CliError> {
+pub(super) async fn watched<T>(
+    ui: &mut Printer,
+    state: &State,
+    work: impl Future<Output = T>,
+) -> Result<T, CliError> {
     tokio::pin!(work);
     let live = ui.is_live().then(Live::new);
     let mut ticks = tokio::time::interval(LOOK);
@@ -203,7 +217,11 @@ mod tests {
     fn news_are_all_told_and_counts_now_and_then() {
         let (state, start) = (State::default(), Instant::now());
         state.hear(Told::Trying { artifact: "spark".to_owned(), source: "https://a".to_owned() });
-        state.hear(Told::Failed { artifact: "spark".to_owned(), source: "https://a".to_owned(), why: "gone".to_owned() });
+        state.hear(Told::Failed {
+            artifact: "spark".to_owned(),
+            source: "https://a".to_owned(),
+            why: "gone".to_owned(),
+        });
         state.hear(counted(1024));
         state.hear(counted(2048));
         let (news, now) = state.take(false, start);
