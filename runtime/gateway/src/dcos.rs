@@ -1,6 +1,7 @@
 //! What DC/OS' command line asks of a cluster beside the interfaces of Marathon, Mesos and Cosmos
 //! (interfaces/universe-cosmos.md, §4). Pure but for the router.
 
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -20,26 +21,38 @@ pub(crate) fn asked_without_login(path: &str) -> bool {
 
 /// Answers them for this cluster, one master of which is reached at `address` (`host:port`).
 pub(crate) fn router(cluster: &str, address: &str) -> Router {
-    let metadata = metadata(cluster, address);
     Router::new()
-        .route("/metadata", get(async move || Json(metadata)))
-        .route("/dcos-metadata/dcos-version.json", get(async || Json(release())))
-        .route("/cluster/v1/links", get(async || Json(json!({ "links": [] }))))
+        .route("/metadata", get(metadata))
+        .route("/dcos-metadata/dcos-version.json", get(release))
+        .route("/cluster/v1/links", get(links))
+        .with_state(described(cluster, address))
 }
 
 /// What is asked before a login, where nobody has to log in.
 pub(crate) fn without_login() -> Router {
     Router::new()
-        .route("/pkgpanda/active.buildinfo.full.json", get(async || Json(json!({}))))
-        .route("/acs/api/v1/auth/providers", get(async || Json(json!({}))))
+        .route("/pkgpanda/active.buildinfo.full.json", get(empty))
+        .route("/acs/api/v1/auth/providers", get(empty))
 }
 
 /// By the id clients name the directory in which they keep what they know of the cluster.
-fn metadata(cluster: &str, address: &str) -> Value {
+fn described(cluster: &str, address: &str) -> Value {
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
     json!({ "CLUSTER_ID": cluster, "PUBLIC_IPV4": host.trim_matches(['[', ']']) })
 }
 
-fn release() -> Value {
-    json!({ "version": RELEASE, "dcos-variant": "open", "dcos-image-commit": "", "bootstrap-id": "" })
+async fn metadata(State(described): State<Value>) -> Json<Value> {
+    Json(described)
+}
+
+async fn release() -> Json<Value> {
+    Json(json!({ "version": RELEASE, "dcos-variant": "open", "dcos-image-commit": "", "bootstrap-id": "" }))
+}
+
+async fn links() -> Json<Value> {
+    Json(json!({ "links": [] }))
+}
+
+async fn empty() -> Json<Value> {
+    Json(json!({}))
 }
