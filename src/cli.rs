@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Args, ColorChoice, CommandFactory as _, Parser, Subcommand, ValueEnum as _};
 
 use crate::commands::agent::AgentArgs;
+use crate::commands::bundle::BundleArgs;
 use crate::commands::cluster::ClusterCommandArgs;
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::group::GroupArgs;
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     Cluster(ClusterCommandArgs),
     /// See and change where packages come from: list, add, remove, lint
     Universe(UniverseArgs),
+    /// Put what packages bring along into one file, for places without the internet, or take it out of one
+    Bundle(BundleArgs),
     /// Log in to a cluster: what you may do is then yours until you log out
     Login(LoginArgs),
     /// Log out of a cluster

@@ -168,6 +168,11 @@ impl Printer {
         Ok(())
     }
 
+    /// Whether what happens on the way may be shown by a line that changes.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.json && self.verbosity != Verbosity::Quiet && self.stderr.terminal
+    }
+
     /// A question, which is left out of nothing: somebody has to answer it.
     pub(crate) fn prompt(&mut self, text: &str) {
         self.tell(text);

@@ -53,3 +53,13 @@ fn definitions_are_accepted_and_run_or_refused_in_full() {
 fn a_rolling_restart_keeps_as_many_answering_as_it_must() {
     play("test_capacity");
 }
+
+#[test]
+fn the_package_manager_of_dcos_has_its_way() {
+    play("test_packages");
+}
+
+#[test]
+fn a_bundle_takes_a_package_to_where_there_is_no_internet() {
+    play("test_bundle");
+}

@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::printer::Printer;
 
 pub(crate) mod agent;
+pub(crate) mod bundle;
 pub(crate) mod cluster;
 pub(crate) mod completions;
 pub(crate) mod group;
@@ -44,6 +45,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Task(args) => task::run(ui, args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
+        Command::Bundle(args) => bundle::run(ui, args),
         Command::Universe(args) => universe::run(ui, args),
         Command::Login(args) => login::log_in(ui, args),
         Command::Logout(args) => login::log_out(ui, args),

@@ -201,7 +201,8 @@ fn gather(top: &Path, dir: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-fn sum(file: &mut File) -> io::Result<String> {
+/// The SHA-256 of a whole file.
+pub(super) fn sum(file: &mut File) -> io::Result<String> {
     file.rewind()?;
     let (mut sum, mut part) = (Sha256::new(), vec![0; 64 << 10]);
     loop {
@@ -210,7 +211,12 @@ fn sum(file: &mut File) -> io::Result<String> {
             read => sum.update(part.get(..read).unwrap_or_default()),
         }
     }
-    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&sum.finalize()))
+}
+
+/// In lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

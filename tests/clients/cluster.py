@@ -2,6 +2,8 @@
 
 import contextlib
 import faulthandler
+import functools
+import http.server
 import json
 import os
 import random
@@ -164,3 +166,22 @@ class Recorder(threading.Thread):
 def serving(port="$PORT0"):
     """A command that answers over HTTP."""
     return f"exec {sys.executable} -m http.server --bind 0.0.0.0 {port}"
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving_files(directory):
+    """A server of files as long as it is entered; its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(directory)))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

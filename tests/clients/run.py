@@ -14,11 +14,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REQUIREMENTS = HERE / "requirements.txt"
+WITHOUT_DEPENDENCIES = HERE / "without-dependencies.txt"
 
 
 def environment(target: Path) -> Path:
     """The interpreter of a virtual environment that has the clients."""
-    wanted = REQUIREMENTS.read_bytes() + sys.version.encode()
+    wanted = REQUIREMENTS.read_bytes() + WITHOUT_DEPENDENCIES.read_bytes() + sys.version.encode()
     root = target / "clients" / hashlib.sha256(wanted).hexdigest()[:16]
     root.parent.mkdir(parents=True, exist_ok=True)
     # Several tests start at once.
@@ -34,7 +35,9 @@ def environment(target: Path) -> Path:
 def make(root: Path) -> None:
     run("python3-venv", [sys.executable, "-m", "venv", "--clear", str(root)])
     pip = [str(root / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    run("python3-pip, and a package index that pip reaches", [*pip, "install", "--quiet", "--requirement", str(REQUIREMENTS)])
+    index = "python3-pip, and a package index that pip reaches"
+    run(index, [*pip, "install", "--quiet", "--requirement", str(REQUIREMENTS)])
+    run(index, [*pip, "install", "--quiet", "--no-deps", "--requirement", str(WITHOUT_DEPENDENCIES)])
 
 
 def run(needed: str, command: list) -> None:

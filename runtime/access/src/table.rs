@@ -143,8 +143,13 @@ pub const TABLE: &[Row] = &[
     row(POST, "/package/repository/list", Right::View),
     row(POST, "/package/repository/add", Right::Administer),
     row(POST, "/package/repository/delete", Right::Administer),
+    row(GET, "/package/resource", Right::View),
     row(POST, "/service/describe", Right::View),
     row(POST, "/service/update", Right::Operate),
+    // What DC/OS' client asks once it is logged in.
+    row(GET, "/metadata", Right::View),
+    row(GET, "/dcos-metadata/dcos-version.json", Right::View),
+    row(GET, "/cluster/v1/links", Right::View),
     // Our own.
     row(GET, "/clusterctl/v1/cluster", Right::View),
     row(GET, "/clusterctl/v1/master", Right::View),

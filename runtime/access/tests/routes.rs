@@ -27,13 +27,17 @@ const BUILDERS: [&str; 11] = [
     "Routes::new(",
 ];
 
-/// What is in order: the room of services, whose arms are read below; the answer 404 of the master's room; and the agents' link, whose
+/// What is in order: the room of services, whose arms are read below; the answers 404 of the rooms of the master and of packages; and the agents' link, whose
 /// calls are read from its definition.
-const KNOWN: [(&str, &str); 3] = [
+const KNOWN: [(&str, &str); 4] = [
     ("services/src/shell/http.rs", "Router::new().fallback(answer).with_state(services)"),
     (
         "gateway/src/door.rs",
         "bounded(rooms.master.clone().fallback(nothing)).oneshot(request).await.into_response()",
+    ),
+    (
+        "gateway/src/door.rs",
+        "bounded(rooms.packages.clone().fallback(nothing)).oneshot(request).await.into_response()",
     ),
     (
         "master/src/shell/link.rs",
@@ -299,8 +303,9 @@ const DOOR: [(&str, &str, Option<&str>); 21] = [
 ];
 
 /// The rooms whose routes this test reads. `Access` has the crate's own.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "Packages",
+    "Dcos",
     "Link",
     "Services",
     "Master",

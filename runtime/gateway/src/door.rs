@@ -36,7 +36,7 @@ use crate::proxy::Proxy;
 use crate::reign::Rooms;
 use crate::route::{Room, room};
 use crate::seat::{Seat, age};
-use crate::{behalf, figures};
+use crate::{behalf, dcos, figures};
 
 /// A body of which nothing comes for so long is given up.
 const BODY_IDLE: Duration = Duration::from_secs(30);
@@ -74,6 +74,8 @@ pub(crate) struct Door {
     seats: watch::Receiver<Seat<Rooms>>,
     artifacts: Router,
     copies: Router,
+    /// What DC/OS' clients ask beside all else.
+    dcos: Router,
     proxy: Proxy,
     /// Where everybody has to say who it is: what tells whether that holds yet.
     login: Option<Clock>,
@@ -153,7 +155,8 @@ impl Door {
         };
         let login = options.tls.as_ref().map(|_| options.clock.clone());
         let (artifacts, copies) = (artifacts.clone().router(), artifacts.copies());
-        Self { seats, artifacts, copies, proxy, login, own: Arc::new(own) }
+        let dcos = dcos::router(&options.master.cluster, &options.advertised);
+        Self { seats, artifacts, copies, dcos, proxy, login, own: Arc::new(own) }
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
@@ -474,8 +477,12 @@ impl Door {
             }
             Room::Access => match &rooms.access {
                 Some(access) => bounded(access.router()).oneshot(request).await.into_response(),
+                None if dcos::asked_without_login(request.uri().path()) => {
+                    self.from(&dcos::without_login(), request).await
+                }
                 None => nothing(request.uri().clone()).await,
             },
+            Room::Dcos => self.from(&self.dcos, request).await,
             Room::Master => {
                 bounded(rooms.master.clone().fallback(nothing)).oneshot(request).await.into_response()
             }

@@ -16,6 +16,7 @@
 mod adopt;
 mod artifacts;
 mod behalf;
+mod dcos;
 mod door;
 mod figures;
 mod follow;

@@ -25,6 +25,8 @@ pub enum Room {
     Access,
     /// Packages: Cosmos' interface.
     Packages,
+    /// What DC/OS' clients ask of a cluster beside the other interfaces.
+    Dcos,
     /// Whether this very master leads, and who does.
     This,
 }
@@ -63,6 +65,7 @@ pub fn room(path: &str) -> (Room, String) {
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if packages::serves(path) => Room::Packages,
         path if path.starts_with(crate::artifacts::COPIES) => Room::Copies,
+        path if crate::dcos::serves(path) => Room::Dcos,
         path if access::serves(path) => Room::Access,
         path if path.starts_with("/mesos_dns/v1/") => Room::Services,
         path if path == "/v2" || path.starts_with("/v2/") => Room::Services,

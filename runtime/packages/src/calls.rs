@@ -318,9 +318,14 @@ pub(crate) async fn repository_add(packages: &Packages, body: &Value) -> Result<
         CosmosError::new(name, error.to_string(), data)
     };
     kind(&entry.uri).map_err(of_source)?;
+    let adding = Change::AddRepository(entry.clone(), index);
+    // What the list does not take needs no look.
+    if let Err(error) = packages.book().plan(adding.clone()) {
+        return Err(not_changed(&error));
+    }
     // One that cannot be read now would only be noticed when a package is missed.
     packages.sources().read(&entry).await.map_err(of_source)?;
-    let book = change(packages, Change::AddRepository(entry, index)).await?;
+    let book = change(packages, adding).await?;
     Ok(repositories(book.repositories()))
 }
 
@@ -340,26 +345,24 @@ pub(crate) async fn repository_delete(packages: &Packages, body: &Value) -> Resu
 /// Makes a change of the book, and says in Cosmos' words why it was not made.
 pub(crate) async fn change(packages: &Packages, change: Change) -> Result<crate::Book, CosmosError> {
     packages.change(change).await.map_err(|error| match &error {
-        NotChanged::Change(fault) => {
-            let text = fault.to_string();
-            match fault {
-                ChangeError::Present { name, uri } => {
-                    CosmosError::new("RepositoryAlreadyPresent", text, json!({ "name": name, "uri": uri }))
-                }
-                ChangeError::Absent { name, uri } => {
-                    CosmosError::new("RepositoryNotPresent", text, json!({ "name": name, "uri": uri }))
-                }
-                ChangeError::Unnamed => CosmosError::new("RepoNameOrUriMissing", text, json!({})),
-                ChangeError::OutOfBounds { index, length } => CosmosError::new(
-                    "RepositoryAddIndexOutOfBounds",
-                    text,
-                    json!({ "attempted": index, "max": length }),
-                ),
-                ChangeError::TooMany => CosmosError::new("TooManyRepositories", text, json!({})),
-            }
-        }
+        NotChanged::Change(fault) => not_changed(fault),
         _ => CosmosError::unavailable(error.to_string()),
     })
+}
+
+fn not_changed(fault: &ChangeError) -> CosmosError {
+    let (kind, data) = match fault {
+        ChangeError::Present { name, uri } => {
+            ("RepositoryAlreadyPresent", json!({ "name": name, "uri": uri }))
+        }
+        ChangeError::Absent { name, uri } => ("RepositoryNotPresent", json!({ "name": name, "uri": uri })),
+        ChangeError::Unnamed => ("RepoNameOrUriMissing", json!({})),
+        ChangeError::OutOfBounds { index, length } => {
+            ("RepositoryAddIndexOutOfBounds", json!({ "attempted": index, "max": length }))
+        }
+        ChangeError::TooMany => ("TooManyRepositories", json!({})),
+    };
+    CosmosError::new(kind, fault.to_string(), data)
 }
 
 /// The package that is installed at this id.
@@ -399,9 +402,10 @@ pub(crate) async fn service_describe(packages: &Packages, body: &Value) -> Resul
     let mut answer = json!({
         "package": definition, "upgradesTo": up, "downgradesTo": down, "userProvidedOptions": one.options,
     });
-    let resolved = shelf.universe.find(&one.name, Some(&one.version));
-    let resolved =
-        resolved.ok().and_then(|found| universe::options::resolve(found.package, &one.options).ok());
+    let resolved = match answer.pointer("/package/config") {
+        Some(schema) => universe::options::resolve_with(schema, &one.options).ok(),
+        None => Some(one.options.clone()),
+    };
     if let (Some(answer), Some(resolved)) = (answer.as_object_mut(), resolved) {
         answer.insert("resolvedOptions".to_owned(), resolved);
     }

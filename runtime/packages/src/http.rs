@@ -43,6 +43,7 @@ impl Packages {
             .route("/package/repository/list", post(repository_list))
             .route("/package/repository/add", post(repository_add))
             .route("/package/repository/delete", post(repository_delete))
+            .route("/package/resource", get(resource))
             .route("/service/describe", post(service_describe))
             .route("/service/update", post(service_update))
             .route("/clusterctl/v1/packages/{name}/{version}/artifacts", get(artifacts))
@@ -121,6 +122,12 @@ async fn install(State(packages): OfPackages, headers: HeaderMap, body: Body) ->
 async fn capabilities() -> Response {
     let body = json!({ "capabilities": [{ "name": "PACKAGE_MANAGEMENT" }] });
     answer(HeaderValue::from_static(CAPABILITIES), &body)
+}
+
+/// Cosmos is a proxy there, for sites without the internet.
+async fn resource() -> CosmosError {
+    let text = "Files of packages are not passed through: `clusterctl package install` and `clusterctl bundle` bring them";
+    CosmosError::new("NotSupported", text, json!({})).status(StatusCode::NOT_IMPLEMENTED)
 }
 
 async fn artifacts(State(packages): OfPackages, Path((name, version)): Path<(String, String)>) -> Response {

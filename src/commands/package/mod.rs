@@ -20,6 +20,7 @@ use crate::{text, value};
 mod args;
 mod artifacts;
 mod fit;
+pub(crate) mod obtain;
 mod options;
 mod view;
 

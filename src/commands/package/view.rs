@@ -55,8 +55,13 @@ pub(super) fn described(package: &Value, versions: &[String]) -> String {
     if !versions.is_empty() {
         facts.fact("Versions", Cell::plain(versions.join(", ")));
     }
-    if package.get("tested") == Some(&Value::Bool(false)) {
-        facts.fact("Tested", Cell::warn("untested: nobody has run it on this version of clusterctl"));
+    match package.get("tested") {
+        Some(Value::Bool(true)) => facts.fact("Tested", Cell::plain("installed, used and removed for real")),
+        Some(Value::Bool(false)) => {
+            facts.fact("Tested", Cell::warn("untested: nobody has run it on this version of clusterctl"));
+        }
+        // Packages of the old form do not say.
+        _ => {}
     }
     if let Some(needs) = package.get("needs").filter(|needs| !needs.is_null()) {
         let words = format!(
@@ -65,6 +70,14 @@ pub(super) fn described(package: &Value, versions: &[String]) -> String {
             text::mebibytes(value::number(needs, "mem"))
         );
         facts.fact("Needs", Cell::plain(words));
+    }
+    if let Some(web) = package.get("web").filter(|web| !web.is_null()) {
+        let app = match value::text(web, "app") {
+            "" => String::new(),
+            app => format!("{app}: "),
+        };
+        let words = format!("{app}port {}, {}", value::whole(web, "port"), value::text(web, "path"));
+        facts.fact("Web", Cell::plain(words));
     }
     facts.fact("By", of("maintainer"));
     if !value::text(package, "website").is_empty() {
@@ -169,6 +182,18 @@ mod tests {
         /spark/master  1          0.5   512 MiB  1      10.0.0.4
         /spark/worker  2          1     400 MiB  1      1 without a place: on 10.0.0.4: memory 400 MiB wanted, 88.0 MiB free
         ");
+    }
+
+    #[test]
+    fn a_package_says_whether_it_was_tried_and_what_it_needs() {
+        let package = json!({
+            "name": "spark", "version": "3.5", "maintainer": "us", "description": "Counts.", "tested": false,
+            "needs": {"mem": 1536, "cpus": 1.5}, "web": {"app": "master", "port": 1, "path": "/"},
+        });
+        let shown = strip_str(&described(&package, &["3.5".to_owned()])).to_string();
+        for words in ["untested", "1.5 cpus, ", "master: port 1, /"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
     }
 
     #[test]

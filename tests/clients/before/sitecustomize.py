@@ -1,8 +1,9 @@
-"""Python 3.10 took away a name that the released `marathon` client still uses. The client stays as it was released; the
-interpreter gets the name back."""
+"""Python 3.10 took away names that the released `marathon` and `dcos` clients still use. The clients stay as they were released; the
+interpreter gets the names back."""
 
 import collections
 import collections.abc
 
-if not hasattr(collections, "Iterable"):
-    collections.Iterable = collections.abc.Iterable
+for name in ["Iterable", "Mapping", "MutableMapping"]:
+    if not hasattr(collections, name):
+        setattr(collections, name, getattr(collections.abc, name))
