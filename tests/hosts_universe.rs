@@ -185,9 +185,10 @@ async fn elasticsearch(catalogue: &Catalogue<'_>) {
     let nodes = catalogue.tasks("/elasticsearch");
     let place = |n: usize| format!("{}:{}", nodes[n].1, nodes[n].2[0]);
     let green = |place: &str| {
-        let health =
-            ask(place, "GET", "/_cluster/health?wait_for_status=green&wait_for_nodes=3&timeout=30s", "")?;
-        (health["status"] == "green" && health["number_of_nodes"] == 3).then_some(())
+        let path = "/_cluster/health?wait_for_status=green&wait_for_nodes=3&timeout=30s";
+        let health = ask(place, "GET", path, "").unwrap_or_default();
+        let green = health["status"] == "green" && health["number_of_nodes"] == 3;
+        green.then_some(()).ok_or_else(|| health.to_string())
     };
     until("three nodes in one cluster", Duration::from_secs(180), || green(&place(0))).await;
     let book = r#"{"title": "the odyssey", "pages": 541}"#;

@@ -145,7 +145,7 @@ impl Client {
                     return read_body(&request, &mut response).await.map(drop);
                 }
                 Err(Fault::Http(error)) if error.is_connect() => {
-                    tried.push((master.to_string(), innermost(&error)))
+                    tried.push((master.to_string(), innermost(&error)));
                 }
                 Err(Fault::Http(error)) => return Err(broken(&request, &error)),
                 Err(Fault::File(source)) => return Err(ClientError::Read { source }),
