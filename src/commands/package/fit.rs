@@ -202,7 +202,7 @@ mod tests {
         json!({ "slaves": [agent("a1", 1000, 0), agent("a2", 1000, 600)] })
     }
 
-    fn group(worker: Value) -> Value {
+    fn group(worker: &Value) -> Value {
         json!({ "id": "/spark", "apps": [{ "id": "master", "cpus": 0.5, "mem": 300, "portDefinitions": [{}, {}] }, worker] })
     }
 
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_says_what_is_missing_where() {
-        let wants = wants(&group(json!({ "id": "worker", "instances": 4, "mem": 500, "cpus": 1 })));
+        let wants = wants(&group(&json!({ "id": "worker", "instances": 4, "mem": 500, "cpus": 1 })));
         let fits = place(&wants, free(&slaves()));
         assert_eq!(fits[1].missing, Some((3, "on a2: memory 500 MiB wanted, 400.0 MiB free".to_owned())));
     }

@@ -97,7 +97,7 @@ impl State {
             Told::Trying { artifact, source } => self.news(format!("{artifact}: from {source}")),
             Told::Waiting { artifact } => self.news(format!("{artifact}: another process gets it")),
             Told::Failed { artifact, source, why } => {
-                self.news(format!("{artifact}: not from {source}: {why}"))
+                self.news(format!("{artifact}: not from {source}: {why}"));
             }
             Told::Downloading { artifact, done, total, .. } => {
                 let of = total.map(|total| format!(" of {}", text::bytes(total))).unwrap_or_default();
