@@ -472,6 +472,9 @@ impl Door {
             Room::Packages => {
                 bounded(rooms.packages.clone().fallback(nothing)).oneshot(request).await.into_response()
             }
+            Room::Secrets => {
+                bounded(rooms.secrets.clone().fallback(nothing)).oneshot(request).await.into_response()
+            }
             Room::Access => match &rooms.access {
                 Some(access) => bounded(access.router()).oneshot(request).await.into_response(),
                 None => nothing(request.uri().clone()).await,

@@ -58,7 +58,7 @@ pub(crate) fn is_own(asked: &str, room: Room, path: &str) -> bool {
             Room::Metrics | Room::Prometheus | Room::This => true,
             Room::Services => path == "/ping",
             Room::Master => mesos_name(path).is_some_and(|name| OWN.contains(&name)),
-            Room::Link | Room::Artifacts | Room::Copies | Room::Access | Room::Packages | Room::Root | Room::Ui => false,
+            Room::Link | Room::Artifacts | Room::Copies | Room::Access | Room::Packages | Room::Secrets | Room::Root | Room::Ui => false,
         }
 }
 

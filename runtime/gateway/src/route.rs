@@ -25,6 +25,8 @@ pub enum Room {
     Access,
     /// Packages: Cosmos' interface.
     Packages,
+    /// Secrets.
+    Secrets,
     /// Whether this very master leads, and who does.
     This,
 }
@@ -62,6 +64,7 @@ pub fn room(path: &str) -> (Room, String) {
         crate::artifacts::ALL => Room::Artifacts,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if packages::serves(path) => Room::Packages,
+        path if secrets::serves(path) => Room::Secrets,
         path if path.starts_with(crate::artifacts::COPIES) => Room::Copies,
         path if access::serves(path) => Room::Access,
         path if path.starts_with("/mesos_dns/v1/") => Room::Services,
@@ -112,6 +115,9 @@ mod tests {
             ("/service/describe", Room::Packages, "/service/describe"),
             ("/capabilities", Room::Packages, "/capabilities"),
             ("/clusterctl/v1/packages/a/1/artifacts", Room::Packages, "/clusterctl/v1/packages/a/1/artifacts"),
+            ("/clusterctl/v1/secrets", Room::Secrets, "/clusterctl/v1/secrets"),
+            ("/clusterctl/v1/secrets/a/b", Room::Secrets, "/clusterctl/v1/secrets/a/b"),
+            ("/clusterctl/v1/secretsx", Room::Master, "/clusterctl/v1/secretsx"),
             ("/clusterctl/v1/artifacts", Room::Artifacts, "/clusterctl/v1/artifacts"),
             ("/clusterctl/v1/copies/sha256/0", Room::Copies, "/clusterctl/v1/copies/sha256/0"),
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),
