@@ -17,6 +17,7 @@ use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::package::PackageArgs;
 use crate::commands::quorum::QuorumArgs;
+use crate::commands::secret::SecretArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::universe::UniverseArgs;
@@ -91,6 +92,8 @@ pub(crate) enum Command {
     Cluster(ClusterCommandArgs),
     /// See and change where packages come from: list, add, remove, lint
     Universe(UniverseArgs),
+    /// Keep what services need and nobody is to read: list, set, remove
+    Secret(SecretArgs),
     /// Log in to a cluster: what you may do is then yours until you log out
     Login(LoginArgs),
     /// Log out of a cluster

@@ -18,6 +18,7 @@ pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod package;
 pub(crate) mod quorum;
+pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod universe;
@@ -45,6 +46,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
         Command::Universe(args) => universe::run(ui, args),
+        Command::Secret(args) => secret::run(ui, args),
         Command::Login(args) => login::log_in(ui, args),
         Command::Logout(args) => login::log_out(ui, args),
         Command::User(args) => user::run(ui, args),
