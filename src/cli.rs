@@ -18,6 +18,7 @@ use crate::commands::master::MasterArgs;
 use crate::commands::node::NodeArgs;
 use crate::commands::package::PackageArgs;
 use crate::commands::quorum::QuorumArgs;
+use crate::commands::secret::SecretArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
 use crate::commands::universe::UniverseArgs;
@@ -94,6 +95,8 @@ pub(crate) enum Command {
     Universe(UniverseArgs),
     /// Put what packages bring along into one file, for places without the internet, or take it out of one
     Bundle(BundleArgs),
+    /// Keep what services need and nobody is to read: list, set, remove
+    Secret(SecretArgs),
     /// Log in to a cluster: what you may do is then yours until you log out
     Login(LoginArgs),
     /// Log out of a cluster

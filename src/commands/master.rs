@@ -54,6 +54,9 @@ struct Config {
     #[serde(default)]
     store: Option<Stored>,
     tls: TlsFiles,
+    /// The key of the cluster's secrets, the same for all masters; without it, there are none.
+    #[serde(default)]
+    secrets_key: Option<PathBuf>,
     #[serde(default)]
     timeouts: Timeouts,
     /// Whose tasks are that name no user. What holds is each agent's own; this is what clients are told.
@@ -181,6 +184,9 @@ fn options(config: &Config, file: &Path, tls: &Tls) -> Result<gateway::Options, 
         options.share(Arc::new(gateway::Adopting::new(&config.state, advertised, etcd)));
     }
     options.packages.http = to_others()?;
+    if let Some(file) = &config.secrets_key {
+        options.secrets_key = gateway::KeyFile::At(file.clone());
+    }
     let times = &mut options.master.config;
     if let Some(Span(unreachable)) = config.timeouts.unreachable {
         times.unreachable_after = unreachable;
@@ -256,7 +262,7 @@ tls: {ca: /ca.pem, certificate: /cert.pem, key: /key.pem}
 
     #[test]
     fn what_nobody_knows_is_refused_with_its_place() {
-        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, masters, state, store, tls, timeouts, task_user, host_paths");
+        insta::assert_snapshot!(read(&format!("{LEAST}timeout: 3s\n")).unwrap_err(), @"DIR/master.yaml:6:1: unknown field `timeout`, expected one of cluster, name, listen, advertise, masters, state, store, tls, secrets_key, timeouts, task_user, host_paths");
         insta::assert_snapshot!(read(&LEAST.replace("key:", "kye:")).unwrap_err(), @"DIR/master.yaml:5:44: unknown field `kye`, expected one of ca, certificate, key");
     }
 }

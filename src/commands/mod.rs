@@ -19,6 +19,7 @@ pub(crate) mod master;
 pub(crate) mod node;
 pub(crate) mod package;
 pub(crate) mod quorum;
+pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod task;
 pub(crate) mod universe;
@@ -47,6 +48,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Cluster(args) => cluster::run(ui, args),
         Command::Bundle(args) => bundle::run(ui, args),
         Command::Universe(args) => universe::run(ui, args),
+        Command::Secret(args) => secret::run(ui, args),
         Command::Login(args) => login::log_in(ui, args),
         Command::Logout(args) => login::log_out(ui, args),
         Command::User(args) => user::run(ui, args),

@@ -158,6 +158,10 @@ pub const TABLE: &[Row] = &[
     row(&["PUT", "DELETE"], "/clusterctl/v1/artifacts/sha256/{sum}", Right::Operate),
     row(GET, "/clusterctl/v1/packages/{name}/{version}/artifacts", Right::View),
     row(&["PUT"], "/clusterctl/v1/packages/{name}/{version}/artifacts/{artifact}", Right::Operate),
+    // What is told of secrets; no route tells a value.
+    row(GET, "/clusterctl/v1/secrets", Right::View),
+    row(GET, "/clusterctl/v1/secrets/{path..}", Right::View),
+    row(&["PUT", "DELETE"], "/clusterctl/v1/secrets/{path..}", Right::Operate),
     // One master's own copies, for the others.
     row(&["GET", "PUT", "DELETE"], "/clusterctl/v1/copies/sha256/{sum}", Right::Peer(PeerRole::Master)),
     row(GET, "/clusterctl/v1/whoami", Right::View),

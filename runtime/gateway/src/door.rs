@@ -475,6 +475,9 @@ impl Door {
             Room::Packages => {
                 bounded(rooms.packages.clone().fallback(nothing)).oneshot(request).await.into_response()
             }
+            Room::Secrets => {
+                bounded(rooms.secrets.clone().fallback(nothing)).oneshot(request).await.into_response()
+            }
             Room::Access => match &rooms.access {
                 Some(access) => bounded(access.router()).oneshot(request).await.into_response(),
                 None if dcos::asked_without_login(request.uri().path()) => {

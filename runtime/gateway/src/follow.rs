@@ -63,6 +63,7 @@ pub(crate) fn is_own(asked: &str, room: Room, path: &str) -> bool {
             | Room::Copies
             | Room::Access
             | Room::Packages
+            | Room::Secrets
             | Room::Dcos
             | Room::Root
             | Room::Ui => false,

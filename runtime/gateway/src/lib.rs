@@ -31,3 +31,4 @@ pub use adopt::Adopting;
 pub use lead::Gateway;
 pub use options::{GatewayError, Options, Shared, Source};
 pub use seat::Standing;
+pub use secrets::KeyFile;

@@ -32,13 +32,17 @@ pub struct Options {
     pub services: services::Options,
     /// Of packages.
     pub packages: packages::Options,
+    /// Where the key of secrets is.
+    pub secrets_key: secrets::KeyFile,
 }
 
 impl Options {
     /// For a cluster on one machine, with its state in `dir`, reached at `address`.
     #[must_use]
     pub fn one_machine(dir: &Path, address: SocketAddr, http: reqwest::Client) -> Self {
-        Self::new("up", dir, address.to_string(), http)
+        let mut options = Self::new("up", dir, address.to_string(), http);
+        options.secrets_key = secrets::KeyFile::OrMade(dir.join("secrets.key"));
+        options
     }
 
     /// For the one master of this cluster, with its state in `dir`, reached at `advertised` (`host:port`). `http` goes to agents.
@@ -48,6 +52,7 @@ impl Options {
             store: Source::embedded(dir),
             artifacts: dir.join("artifacts"),
             packages: packages::Options { http: http.clone() },
+            secrets_key: secrets::KeyFile::None,
             master: master::Options::new(cluster, &advertised, http),
             services: services::Options::new(&advertised),
             advertised,
@@ -139,6 +144,9 @@ pub enum GatewayError {
     /// Repositories and what was uploaded for packages.
     #[error("what is known of packages could not be read")]
     Packages(#[from] packages::RecordError),
+    /// Secrets.
+    #[error("what is known of secrets could not be read")]
+    Secrets(#[from] store::KeyError),
     /// Users, tokens and admissions.
     #[error("what is known of users could not be read")]
     Access(#[from] access::AccessError),

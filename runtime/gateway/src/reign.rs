@@ -8,6 +8,8 @@ use access::Access;
 use axum::Router;
 use master::Master;
 use packages::Packages;
+use secrecy::ExposeSecret as _;
+use secrets::Secrets;
 use services::Services;
 use store::{Candidate, LeaderView, Leadership, Prefix, Store, StoreError};
 use tokio::sync::watch;
@@ -37,6 +39,8 @@ pub(crate) struct Reign {
     access_ended: Option<JoinHandle<Result<(), StoreError>>>,
     packages: Packages,
     packages_ended: Option<JoinHandle<Result<(), StoreError>>>,
+    secrets: Secrets,
+    secrets_ended: Option<JoinHandle<Result<(), StoreError>>>,
 }
 
 /// Admissions, as the master asks for them.
@@ -47,6 +51,17 @@ impl master::Admissions for Admitted {
     fn admission(&self, name: &str) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let admission = self.0.admitted(name)?;
         Some(Box::pin(self.0.dismissed(&admission)))
+    }
+}
+
+/// Secrets, as the master asks for them.
+#[derive(Debug)]
+struct Revealed(Secrets);
+
+impl master::Secrets for Revealed {
+    fn reveal(&self, path: &str) -> Result<api::Secret, String> {
+        let value = self.0.reveal(path).map_err(|error| error.to_string())?;
+        Ok(api::Secret::from(value.expose_secret()))
     }
 }
 
@@ -108,6 +123,7 @@ pub(crate) struct Rooms {
     pub(crate) master: Router,
     pub(crate) services: Router,
     pub(crate) packages: Router,
+    pub(crate) secrets: Router,
     pub(crate) of_master: Master,
     pub(crate) of_services: Services,
     /// Where there is a login.
@@ -177,7 +193,11 @@ impl Reign {
                 (Some(access), Some(ended))
             }
         };
+        let of_secrets = secrets::Options { key: options.secrets_key.clone(), clock: options.clock.clone() };
+        let (secrets, secrets_ended) =
+            Secrets::start(of_secrets, Arc::clone(&store), leadership.clone(), &snapshot)?;
         let mut of_master = options.master.clone();
+        of_master.secrets = Some(Arc::new(Revealed(secrets.clone())));
         of_master.certificate.clone_from(&options.tls);
         if let Some(access) = &access {
             of_master.agents = master::Agents::Admitted(Arc::new(Admitted(access.clone())));
@@ -201,6 +221,7 @@ impl Reign {
                     &snapshot,
                     services.router(),
                     artifacts.clone(),
+                    secrets.clone(),
                 );
                 let (packages, packages_ended) = match begun {
                     Ok(begun) => begun,
@@ -222,6 +243,8 @@ impl Reign {
                     access_ended,
                     packages,
                     packages_ended: Some(packages_ended),
+                    secrets,
+                    secrets_ended: Some(secrets_ended),
                 })
             }
             Err(error) => {
@@ -238,6 +261,7 @@ impl Reign {
             master: self.master.router(),
             services: self.services.router(),
             packages: self.packages.router(),
+            secrets: self.secrets.router(),
             of_master: self.master.clone(),
             of_services: self.services.clone(),
             access: self.access.clone(),
@@ -278,6 +302,7 @@ impl Reign {
             ended = over(&mut self.services_ended) => Over::Failed(format!("the services ended: {ended}")),
             ended = over(&mut self.access_ended) => Over::Failed(format!("the record of users ended: {ended}")),
             ended = over(&mut self.packages_ended) => Over::Failed(format!("the record of packages ended: {ended}")),
+            ended = over(&mut self.secrets_ended) => Over::Failed(format!("the record of secrets ended: {ended}")),
             () = self.lease.lapses() => Over::Lapsed,
             by = self.lease.is_taken() => Over::Taken(by),
             () = abdicated => Over::Abdicated,
@@ -305,7 +330,11 @@ impl Reign {
             self.packages.stop();
             stop(self.packages_ended).await;
         };
-        tokio::join!(services, master, access, packages);
+        let secrets = async {
+            self.secrets.stop();
+            stop(self.secrets_ended).await;
+        };
+        tokio::join!(services, master, access, packages, secrets);
         let Lease { store, leadership } = self.lease;
         if shared {
             resign(store.as_ref(), &leadership).await;

@@ -27,6 +27,8 @@ pub enum Room {
     Packages,
     /// What DC/OS' clients ask of a cluster beside the other interfaces.
     Dcos,
+    /// Secrets.
+    Secrets,
     /// Whether this very master leads, and who does.
     This,
 }
@@ -64,6 +66,7 @@ pub fn room(path: &str) -> (Room, String) {
         crate::artifacts::ALL => Room::Artifacts,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if packages::serves(path) => Room::Packages,
+        path if secrets::serves(path) => Room::Secrets,
         path if path.starts_with(crate::artifacts::COPIES) => Room::Copies,
         path if crate::dcos::serves(path) => Room::Dcos,
         path if access::serves(path) => Room::Access,
@@ -119,6 +122,9 @@ mod tests {
                 Room::Packages,
                 "/clusterctl/v1/packages/a/1/artifacts",
             ),
+            ("/clusterctl/v1/secrets", Room::Secrets, "/clusterctl/v1/secrets"),
+            ("/clusterctl/v1/secrets/a/b", Room::Secrets, "/clusterctl/v1/secrets/a/b"),
+            ("/clusterctl/v1/secretsx", Room::Master, "/clusterctl/v1/secretsx"),
             ("/clusterctl/v1/artifacts", Room::Artifacts, "/clusterctl/v1/artifacts"),
             ("/clusterctl/v1/copies/sha256/0", Room::Copies, "/clusterctl/v1/copies/sha256/0"),
             ("/clusterctl/v1/users/joe", Room::Access, "/clusterctl/v1/users/joe"),

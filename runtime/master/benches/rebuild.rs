@@ -61,6 +61,7 @@ fn report(framework: &FrameworkId, agent: &AgentId, number: usize) -> Report {
         command: Command {
             line: CommandLine::Shell("sleep 1000".to_owned()),
             env: Default::default(),
+            secrets: [].into(),
             user: None,
             uris: vec![],
         },

@@ -17,7 +17,7 @@ pub mod view;
 
 pub use error::MasterError;
 pub use http::standby;
-pub use shell::{Admissions, Agents, Master, Options};
+pub use shell::{Admissions, Agents, Master, Options, Secrets};
 
 /// The agent link's messages, from and to the core's own.
 pub mod words {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::{Method, StatusCode};
+use secrets::SecretError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use universe::{Found, Missing, Package, Rendered, Resolved};
 use crate::book::{Change, ChangeError, RepositoryEntry};
 use crate::error::CosmosError;
 use crate::installed::{Installed, installed};
+use crate::marathon::Answer;
 use crate::plan;
 use crate::shell::{NotChanged, Packages};
 use crate::sources::{Shelf, SourceError, kind};
@@ -115,13 +117,35 @@ fn rendered(
         source: &found.repository.uri,
     };
     let rendered = universe::render(package, &request).map_err(|error| render_error(package, error))?;
-    if !rendered.secrets.is_empty() {
-        let names: Vec<&str> = rendered.secrets.iter().map(|secret| secret.pointer.as_str()).collect();
-        let text = format!("Secret options are not supported yet ({})", names.join(", "));
-        return Err(CosmosError::new("NotSupported", text, json!({})).status(StatusCode::NOT_IMPLEMENTED));
-    }
     let next = universe::next(package, &request, &rendered);
     Ok((rendered, next))
+}
+
+/// Keeps the secret options that were given: what is rendered names them.
+async fn keep_secrets(packages: &Packages, rendered: &Rendered) -> Result<(), CosmosError> {
+    let mut values = Vec::new();
+    for option in &rendered.secrets {
+        if let Some(value) = &option.value {
+            let path = option.name.parse().map_err(|error: secrets::PathError| not_kept(&error.into()))?;
+            values.push((path, value.clone()));
+        }
+    }
+    if values.is_empty() {
+        return Ok(());
+    }
+    let (by, package) = (format!("package {}", rendered.id), Some(rendered.id.as_str()));
+    packages.secrets().put(values, &by, package).await.map_err(|error| not_kept(&error))?;
+    Ok(())
+}
+
+fn not_kept(error: &SecretError) -> CosmosError {
+    match error {
+        SecretError::Store(_) | SecretError::Ended => CosmosError::unavailable(error.to_string()),
+        _ => {
+            let text = format!("The secret options cannot be kept: {error}");
+            CosmosError::new("SecretsNotKept", text, json!({})).status(StatusCode::CONFLICT)
+        }
+    }
 }
 
 fn no_artifacts(name: &str, version: &str, lacking: &[String]) -> CosmosError {
@@ -206,7 +230,15 @@ pub(crate) async fn install(packages: &Packages, body: &Value, version: &str) ->
             );
         }
         let target = if rendered.is_group() { "/v2/groups" } else { "/v2/apps" };
-        packages.marathon().ask(Method::POST, target, Some(&rendered.definition)).await?.good()?;
+        keep_secrets(packages, &rendered).await?;
+        let asked = packages.marathon().ask(Method::POST, target, Some(&rendered.definition)).await;
+        if let Err(error) = asked.and_then(Answer::good) {
+            // Nothing is there that would need them, or take them with it.
+            if let Err(left) = packages.secrets().remove_of(&rendered.id).await {
+                tracing::warn!(package = rendered.id, error = %left, "secrets of a package that was not installed are left");
+            }
+            return Err(error);
+        }
         put("appId", Some(rendered.id.into()));
         notes.extend(next);
     }
@@ -280,6 +312,7 @@ pub(crate) async fn uninstall(packages: &Packages, body: &Value) -> Result<Value
         let kind = if one.is_group { "groups" } else { "apps" };
         let target = format!("/v2/{kind}{}?force=true", one.id);
         packages.marathon().ask(Method::DELETE, &target, None).await?.good()?;
+        packages.secrets().remove_of(&one.id).await.map_err(|error| not_kept(&error))?;
         let mut result = json!({ "packageName": one.name, "appId": one.id, "packageVersion": one.version });
         if let (Some(result), Some(notes)) = (result.as_object_mut(), one.text("postUninstallNotes")) {
             result.insert("postUninstallNotes".to_owned(), notes.into());
@@ -464,6 +497,7 @@ pub(crate) async fn service_update(packages: &Packages, body: &Value) -> Result<
         return Err(CosmosError::new("AppIdChanged", text, json!({ "oldAppId": one.id, "newAppId": new })));
     }
     let (rendered, _next) = rendered(packages, &found, &options, Some(&one.id))?;
+    keep_secrets(packages, &rendered).await?;
     let kind = if rendered.is_group() { "groups" } else { "apps" };
     let target = format!("/v2/{kind}{}?force={}", one.id, update.force);
     let answer = packages.marathon().ask(Method::PUT, &target, Some(&rendered.definition)).await?.good()?;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
+use secrets::Secrets;
 use store::{Leadership, Snapshot, Store, StoreError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -50,6 +51,7 @@ struct Inner {
     stop: watch::Sender<bool>,
     sources: Sources,
     marathon: Marathon,
+    secrets: Secrets,
 }
 
 impl fmt::Debug for Packages {
@@ -60,7 +62,7 @@ impl fmt::Debug for Packages {
 
 impl Packages {
     /// Reads what the store has, and starts the task that changes it with this leadership. `services` answers Marathon's interface,
-    /// `artifacts` has files by their sums. The task ends when it is told to stop or all clones are gone, and with an error when the
+    /// `artifacts` has files by their sums, `secrets` keeps the secret options of what is installed. The task ends when it is told to stop or all clones are gone, and with an error when the
     /// store failed or the leadership is over.
     ///
     /// # Errors
@@ -72,6 +74,7 @@ impl Packages {
         snapshot: &Snapshot,
         services: Router,
         artifacts: Router,
+        secrets: Secrets,
     ) -> Result<(Self, JoinHandle<Result<(), StoreError>>), RecordError> {
         let (books, book) = watch::channel(Book::load(snapshot)?);
         let (orders, inbox) = mpsc::channel(INBOX);
@@ -80,7 +83,7 @@ impl Packages {
         let ended = tokio::spawn(writer.run(inbox, stopped));
         let sources = Sources::new(options.http, artifacts);
         let marathon = Marathon(services);
-        let inner = Inner { book, orders, stop, sources, marathon };
+        let inner = Inner { book, orders, stop, sources, marathon, secrets };
         Ok((Self(Arc::new(inner)), ended))
     }
 
@@ -101,6 +104,10 @@ impl Packages {
 
     pub(crate) fn marathon(&self) -> &Marathon {
         &self.0.marathon
+    }
+
+    pub(crate) fn secrets(&self) -> &Secrets {
+        &self.0.secrets
     }
 
     /// All packages there are to choose from.

@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn what_fits_says_where() {
         let wants = wants(&group(
-            json!({ "id": "worker", "instances": 2, "mem": 350, "constraints": [["hostname", "UNIQUE"]] }),
+            &json!({ "id": "worker", "instances": 2, "mem": 350, "constraints": [["hostname", "UNIQUE"]] }),
         ));
         assert_eq!(wants[0].app, "/spark/master");
         assert_eq!((wants[0].ports, wants[1].ports, wants[1].unique), (2, 1, true));

@@ -249,6 +249,7 @@ pub(crate) fn task(id: &str, line: &str) -> TaskInfo {
         command: Command {
             line: CommandLine::Shell(line.into()),
             env: std::collections::BTreeMap::new(),
+            secrets: [].into(),
             user: None,
             uris: vec![],
         },

@@ -14,6 +14,7 @@ mod marathon;
 mod mesos;
 mod packages;
 mod retry;
+mod secrets;
 mod url;
 
 use std::borrow::Cow;

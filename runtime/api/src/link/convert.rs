@@ -160,6 +160,7 @@ pub fn info_from_wire(info: wire::TaskInfo) -> Result<TaskInfo, LinkError> {
         command: Command {
             line: line_from_wire(command.line.ok_or_else(|| wrong("command.line", "is missing"))?),
             env: command.env.into_iter().map(|(k, v)| (k, Secret::from(v))).collect(),
+            secrets: [].into(),
             user: command.user,
             uris: command
                 .uris

@@ -33,6 +33,7 @@ fn info() -> TaskInfo {
         command: Command {
             line: CommandLine::Shell("hunter2".into()),
             env: [("TOKEN".to_owned(), Secret::from("hunter2"))].into(),
+            secrets: [].into(),
             user: Some("www".into()),
             uris: vec![Uri {
                 value: "http://u:hunter2@h/a.tgz?sig=hunter2".into(),

@@ -107,6 +107,7 @@ impl TaskInfo {
             command: Command {
                 line: CommandLine::Argv(Vec::new()),
                 env: BTreeMap::new(),
+                secrets: BTreeMap::new(),
                 user: self.command.user.clone(),
                 uris: Vec::new(),
             },
@@ -127,6 +128,9 @@ pub struct Command {
     pub line: CommandLine,
     /// Beside what the agent sets.
     pub env: BTreeMap<String, Secret>,
+    /// More of it, by the paths of the secrets that the values are. The master puts the values in where it sends the launch, and
+    /// keeps none; agents are sent no paths.
+    pub secrets: BTreeMap<String, String>,
     /// As whom; the agent's default when absent.
     pub user: Option<String>,
     /// What lies in the sandbox before it starts.

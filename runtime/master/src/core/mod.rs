@@ -121,6 +121,15 @@ pub enum Input {
         /// The commit's.
         ticket: u64,
     },
+    /// A launch was not sent: what it needs is not to be had.
+    LaunchFailed {
+        /// Whose task.
+        framework: FrameworkId,
+        /// The task.
+        task: TaskKey,
+        /// What is missing, in a sentence.
+        why: String,
+    },
     /// It is time to look at clocks (every second).
     Tick,
     /// It is time to make offers (every second, and soon after a change).
@@ -338,6 +347,7 @@ pub fn step(state: &mut State, input: Input, now: Moment) -> Vec<Effect> {
         Input::ChannelClosed { channel } => turn.close_channel(channel),
         Input::Committed { ticket } => turn.committed(ticket),
         Input::CommitFailed { ticket } => turn.commit_failed(ticket),
+        Input::LaunchFailed { framework, task, why } => turn.launch_failed(&(framework, task), why),
         Input::Tick => turn.tick(),
         Input::Cycle => turn.cycle(),
     }

@@ -93,6 +93,14 @@ impl Turn<'_> {
         self.tell(&id.0, status);
     }
 
+    /// A task that never reached its agent has failed.
+    pub(super) fn launch_failed(&mut self, id: &TaskId, why: String) {
+        let open = self.state.tasks.get(id).filter(|task| !task.status.state.is_terminal());
+        let Some(agent) = open.map(|task| task.info.agent.clone()) else { return };
+        let status = self.own_status(&id.1, Some(&agent), TaskState::Failed, Reason::TaskInvalid, why);
+        self.end(id, status);
+    }
+
     /// A task's resources are free again.
     fn release(&mut self, id: &TaskId) {
         let Some(task) = self.task_mut(id) else { return };

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use api::Moment;
 use api::marathon::{Timestamp, Uuid};
+use api::{Moment, Secret};
 use store::{Batch, Condition, Coordinator, Leadership, Snapshot, Store};
 use tls::Tls;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -41,6 +41,8 @@ pub struct Options {
     pub http: reqwest::Client,
     /// Who may be an agent.
     pub agents: Agents,
+    /// Has the values of secrets; without it, no launch that needs one is sent.
+    pub secrets: Option<Arc<dyn Secrets>>,
     /// Its certificate, of which is told when it ends.
     pub certificate: Option<Tls>,
     /// What the decisions depend on.
@@ -71,6 +73,7 @@ impl Options {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             http,
             agents: Agents::Anybody,
+            secrets: None,
             certificate: None,
             config: Config::default(),
             register_within: Duration::from_secs(10),
@@ -98,6 +101,15 @@ pub trait Admissions: fmt::Debug + Send + Sync {
     /// The admission of the agent of this name: ends when it is taken back, also when another is given at once. Nothing for an
     /// agent that has none.
     fn admission(&self, name: &str) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>>;
+}
+
+/// Has the values of secrets, for launches.
+pub trait Secrets: fmt::Debug + Send + Sync {
+    /// The value of the secret at this path.
+    ///
+    /// # Errors
+    /// Why there is none, in a sentence that names the path.
+    fn reveal(&self, path: &str) -> Result<Secret, String>;
 }
 
 /// A running master, for those who read, subscribe and connect. Cheap to clone.
@@ -201,7 +213,8 @@ impl Master {
             store: Arc::downgrade(&store),
         };
         let gap = options.cycle_gap;
-        let turns = Loop::new(state, clock, gap, store, leadership, publish, gauges);
+        let mut turns = Loop::new(state, clock, gap, store, leadership, publish, gauges);
+        turns.secrets = options.secrets;
         Ok((Self(Arc::new(inner)), tokio::spawn(turns.run(inbox))))
     }
 

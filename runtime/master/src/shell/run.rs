@@ -10,9 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::Clock;
 use super::link::{Out, ToStream, to_wire};
 use super::table::{Peer, Table};
+use super::{Clock, Secrets};
 use crate::MasterError;
 use crate::core::{Effect, Input, Registration, State, ToAgent, step};
 use crate::metrics::Gauges;
@@ -61,6 +61,7 @@ pub(super) struct Loop {
     /// Something changed since the last cycle.
     stale: bool,
     stopped: bool,
+    pub(super) secrets: Option<Arc<dyn Secrets>>,
 }
 
 impl Loop {
@@ -89,6 +90,7 @@ impl Loop {
             last_cycle: Instant::now(),
             stale: false,
             stopped: false,
+            secrets: None,
         }
     }
 
@@ -244,6 +246,10 @@ impl Loop {
                     ToAgent::Acknowledge { .. } => Some("acknowledged"),
                     _ => None,
                 };
+                let message = match reveal(self.secrets.as_deref(), message) {
+                    Ok(message) => message,
+                    Err(failed) => return self.inputs.push_back(*failed),
+                };
                 let message = to_wire(self.leadership.epoch().get(), self.state.master(), message);
                 if !self.agents.send(connection, Box::new(Ok(message))) {
                     self.inputs.push_back(Input::AgentDisconnected { connection });
@@ -264,4 +270,30 @@ impl Loop {
             Effect::Note(text) => tracing::info!("{text}"),
         }
     }
+}
+
+/// Puts the values of secrets into a launch. They are in the message alone, which is on its way then. What is to be done where one is not
+/// to be had.
+fn reveal(secrets: Option<&dyn Secrets>, message: ToAgent) -> Result<ToAgent, Box<Input>> {
+    let (framework, info) = match message {
+        ToAgent::Launch { framework, info } if !info.command.secrets.is_empty() => (framework, info),
+        other => return Ok(other),
+    };
+    let mut whole = (*info).clone();
+    for (name, path) in std::mem::take(&mut whole.command.secrets) {
+        let value = match secrets {
+            Some(secrets) => secrets.reveal(&path),
+            None => Err(format!("this master has no secrets, and so not {path}")),
+        };
+        match value {
+            Ok(value) => {
+                whole.command.env.insert(name, value);
+            }
+            Err(why) => {
+                let why = format!("the variable {name} has no value: {why}");
+                return Err(Box::new(Input::LaunchFailed { framework, task: whole.id, why }));
+            }
+        }
+    }
+    Ok(ToAgent::Launch { framework, info: Arc::new(whole) })
 }

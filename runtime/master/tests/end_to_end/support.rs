@@ -149,6 +149,7 @@ pub(crate) fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         command: Command {
             line: CommandLine::Shell("sleep 1000".to_owned()),
             env: [("PASSWORD".to_owned(), "canary".to_owned().into())].into(),
+            secrets: [].into(),
             user: None,
             uris: vec![],
         },

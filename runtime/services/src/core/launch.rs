@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use api::Secret;
 use api::marathon::{
-    App, Check as AppCheck, CheckCommand, CheckKind as AppCheckKind, CheckPort, Condition, HealthCheck,
-    HealthProtocol, HttpScheme, IpProtocol, Limit as AppLimit, ReadinessCheck, TaskFacts,
+    App, Check as AppCheck, CheckCommand, CheckKind as AppCheckKind, CheckPort, Condition, EnvValue,
+    HealthCheck, HealthProtocol, HttpScheme, IpProtocol, Limit as AppLimit, ReadinessCheck, TaskFacts,
     Volume as AppVolume, VolumeMode, task_environment,
 };
 use api::mesos::{
@@ -55,6 +55,7 @@ pub(crate) fn task(instance: &Instance, offer: &Offer, fit: Fit) -> TaskInfo {
         command: Command {
             line: line(app),
             env: environment(instance),
+            secrets: secrets(app),
             user: app.user.clone(),
             uris: uris(app),
         },
@@ -142,6 +143,15 @@ fn environment(instance: &Instance) -> BTreeMap<String, Secret> {
     let given = task_environment(&instance.spec, &facts);
     env.extend(given.into_iter().map(|(name, value)| (name, Secret::from(value))));
     env
+}
+
+/// The variables that are secrets, by the paths of these: values are known where the launch is sent.
+fn secrets(app: &App) -> BTreeMap<String, String> {
+    let path = |(name, value): (&String, &EnvValue)| match value {
+        EnvValue::Secret { secret } => Some((name.clone(), app.secrets.get(secret)?.source.clone())),
+        EnvValue::Text(_) => None,
+    };
+    app.env.iter().filter_map(path).collect()
 }
 
 fn uris(app: &App) -> Vec<Uri> {

@@ -13,6 +13,7 @@ pub(crate) fn info(id: &str, resources: &str) -> TaskInfo {
         command: Command {
             line: CommandLine::Shell("true".into()),
             env: BTreeMap::new(),
+            secrets: [].into(),
             user: None,
             uris: vec![],
         },

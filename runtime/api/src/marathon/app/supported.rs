@@ -2,7 +2,7 @@
 //! round-trip and the list gets shorter without touching anything else.
 
 use super::container::{NetworkMode, Volume};
-use super::model::{App, EnvValue};
+use super::model::App;
 use crate::marathon::error::{ApiError, Detail};
 
 /// Refuses (422) every field of a valid app that is not supported yet, by its path.
@@ -14,10 +14,6 @@ pub fn check_supported(app: &App) -> Result<(), ApiError> {
         }
     };
     refuse(app.gpus > 0, "/gpus");
-    for (name, value) in &app.env {
-        refuse(matches!(value, EnvValue::Secret { .. }), &format!("/env/{name}/secret"));
-    }
-    refuse(!app.secrets.is_empty(), "/secrets");
     for (at, network) in app.networks.iter().enumerate() {
         refuse(network.mode != NetworkMode::Host, &format!("/networks({at})/mode"));
     }

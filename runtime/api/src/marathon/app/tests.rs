@@ -384,11 +384,6 @@ fn what_is_not_done_yet_is_refused_by_its_path() {
     for (fields, paths) in [
         (json!({"tty": true}), vec!["/tty"]),
         (json!({"gpus": 1}), vec!["/gpus"]),
-        (json!({"secrets": {"s": {"source": "a"}}}), vec!["/secrets"]),
-        (
-            json!({"secrets": {"s": {"source": "a"}}, "env": {"A": {"secret": "s"}}}),
-            vec!["/env/A/secret", "/secrets"],
-        ),
         (json!({"container": image}), vec!["/container/docker"]),
         (json!({"container": {"type": "MESOS", "linuxInfo": {"seccomp": {}}}}), vec!["/container/linuxInfo"]),
         (json!({"networks": [{"mode": "container/bridge"}]}), vec!["/networks(0)/mode"]),
@@ -406,7 +401,7 @@ fn what_is_not_done_yet_is_refused_by_its_path() {
         (
             json!({"secrets": {"s": {"source": "a"}},
                 "container": volume(json!({"containerPath": "d", "secret": "s"}))}),
-            vec!["/secrets", "/container/volumes(0)/secret"],
+            vec!["/container/volumes(0)/secret"],
         ),
         (json!({"residency": {}}), vec!["/residency"]),
         (json!({"tty": false, "gpus": 0, "user": "www", "executor": "//cmd"}), vec![]),

@@ -203,6 +203,7 @@ fn task(offer: &Offer, id: &str, resources: &str) -> TaskInfo {
         command: Command {
             line: CommandLine::Shell("true".to_owned()),
             env: BTreeMap::new(),
+            secrets: [].into(),
             user: None,
             uris: vec![],
         },

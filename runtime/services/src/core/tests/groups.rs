@@ -235,9 +235,9 @@ fn several_apps_are_changed_all_or_none_in_one_deployment() {
     let wrong = array(&json!([{"id": "/shop/web", "instances": 2}, {"id": "/db/main", "cpus": 0}]), true);
     let ApiError::Invalid(details) = refused(&mut world, wrong) else { panic!() };
     assert_eq!(details[0].path, "/(1)/cpus");
-    let secret = array(&json!([app("/x", &json!({"secrets": {"s": {"source": "x"}}}))]), true);
+    let secret = array(&json!([app("/x", &json!({"tty": true}))]), true);
     let ApiError::Invalid(details) = refused(&mut world, secret) else { panic!() };
-    assert_eq!(details[0].path, "/(0)/secrets");
+    assert_eq!(details[0].path, "/(0)/tty");
     let good = json!([{"id": "/shop/web", "instances": 2}, app("/new", &json!({})), {"id": "/db/main", "cmd": "other"}]);
     made(&mut world, array(&good, true));
     assert_eq!(steps(&world), ["Start /new", "Restart /db/main, Scale /new", "Scale /shop/web"]);
