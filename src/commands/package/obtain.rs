@@ -140,22 +140,29 @@ struct Live(ProgressBar);
 impl Live {
     fn new() -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
+            bar.set_style(style);
+        }
         Self(bar)
     }
 
+    /// All of the line at once: each change of a part would be drawn.
     fn draw(&self, now: &Now) {
-        // A total that is not known has no bar.
-        let template =
-            if now.total.is_some() { "{prefix} [{bar:24}] {wide_msg}" } else { "{prefix} {wide_msg}" };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            self.0.set_style(style.progress_chars("=> "));
-        }
-        if let Some(total) = now.total {
-            self.0.set_length(total);
-        }
-        self.0.set_position(now.done);
-        self.0.set_prefix(text::visible(&now.artifact));
-        self.0.set_message(text::visible(&now.what));
+        self.0.set_message(now.line());
+    }
+}
+
+impl Now {
+    /// With a bar where the total is known.
+    fn line(&self) -> String {
+        const WIDTH: u64 = 24;
+        let Self { artifact, what, done, total } = self;
+        let bar = total.filter(|total| *total > 0).map(|total| {
+            let full = (done.saturating_mul(WIDTH) / total).min(WIDTH);
+            let of = |sign: &str, times: u64| sign.repeat(usize::try_from(times).unwrap_or_default());
+            format!("[{}{}] ", of("=", full), of(" ", WIDTH - full))
+        });
+        text::visible(&format!("{artifact} {}{what}", bar.unwrap_or_default()))
     }
 }
 
@@ -214,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn a_line_has_a_bar_where_the_total_is_known() {
+        let now = |total| Now { artifact: "spark".to_owned(), what: "half".to_owned(), done: 50, total };
+        assert_eq!(now(Some(100)).line(), "spark [============            ] half");
+        assert_eq!(now(Some(10)).line(), "spark [========================] half");
+        for none in [None, Some(0)] {
+            assert_eq!(now(none).line(), "spark half");
+        }
+    }
+
+    #[test]
     fn news_are_all_told_and_counts_now_and_then() {
         let (state, start) = (State::default(), Instant::now());
         state.hear(Told::Trying { artifact: "spark".to_owned(), source: "https://a".to_owned() });
@@ -226,7 +243,7 @@ mod tests {
         state.hear(counted(2048));
         let (news, now) = state.take(false, start);
         assert_eq!(news, ["spark: from https://a", "spark: not from https://a: gone"]);
-        assert_eq!(now.unwrap().what, "2.00 KiB of 4.00 KiB");
+        assert_eq!(now.unwrap().what, "2.0 KiB of 4.0 KiB");
         state.hear(counted(3072));
         assert_eq!(state.take(false, start + Duration::from_secs(1)), (vec![], None));
         assert_eq!(state.take(false, start + COUNTED).1.unwrap().done, 3072);
