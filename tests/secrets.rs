@@ -112,7 +112,8 @@ impl Up {
     fn written(&self, name: &str) -> String {
         let top = self.dir.path().join("up/agents");
         self.until(name, || {
-            let found = files(&top).into_iter().find(|path| path.file_name().is_some_and(|own| own == name))?;
+            let found =
+                files(&top).into_iter().find(|path| path.file_name().is_some_and(|own| own == name))?;
             let text = fs::read_to_string(found).ok()?;
             text.ends_with('\n').then(|| text.trim_end().to_owned())
         })
@@ -148,7 +149,10 @@ fn package(dir: &Path) {
     let one = dir.join("vault/1.0.0");
     fs::create_dir_all(&one).unwrap();
     for (name, text) in [
-        ("package.yaml", "name: vault\nversion: 1.0.0\ndescription: Keeps one thing.\nmaintainer: test@example.org\ntags: [test]\n"),
+        (
+            "package.yaml",
+            "name: vault\nversion: 1.0.0\ndescription: Keeps one thing.\nmaintainer: test@example.org\ntags: [test]\n",
+        ),
         (
             "config.yaml",
             "type: object\nproperties:\n  service:\n    type: object\n    properties:\n      name: {type: string, default: vault}\n\
@@ -176,7 +180,9 @@ fn tasks_have_secrets_and_nothing_else_shows_them() {
     assert_eq!(status, 201, "{text}");
     // Nothing is there yet: it says what it waits for.
     up.until("the failure names the secret", || {
-        up.get("/v2/apps/web?embed=app.lastTaskFailure").contains("there is no secret web/token").then_some(())
+        up.get("/v2/apps/web?embed=app.lastTaskFailure")
+            .contains("there is no secret web/token")
+            .then_some(())
     });
 
     let (fine, said) = up.clusterctl(&["secret", "set", "web/token", "--file", "-"], VALUE);
@@ -195,9 +201,24 @@ fn tasks_have_secrets_and_nothing_else_shows_them() {
     let (_, listed) = up.clusterctl(&["secret", "list"], "");
     assert!(listed.contains("web/token") && listed.contains("vault/service/password"), "{listed}");
     let answers = [
-        "/v2/apps", "/v2/apps/web", "/v2/apps/web?embed=app.tasks&embed=app.lastTaskFailure", "/v2/groups", "/v2/tasks", "/v2/queue",
-        "/v2/deployments", "/v2/info", "/state", "/master/state", "/tasks", "/slaves", "/frameworks", "/clusterctl/v1/cluster",
-        "/clusterctl/v1/secrets", "/clusterctl/v1/secrets/web/token", "/clusterctl/v1/secrets/vault/service/password", "/metrics",
+        "/v2/apps",
+        "/v2/apps/web",
+        "/v2/apps/web?embed=app.tasks&embed=app.lastTaskFailure",
+        "/v2/groups",
+        "/v2/tasks",
+        "/v2/queue",
+        "/v2/deployments",
+        "/v2/info",
+        "/state",
+        "/master/state",
+        "/tasks",
+        "/slaves",
+        "/frameworks",
+        "/clusterctl/v1/cluster",
+        "/clusterctl/v1/secrets",
+        "/clusterctl/v1/secrets/web/token",
+        "/clusterctl/v1/secrets/vault/service/password",
+        "/metrics",
     ];
     for path in answers {
         let text = up.get(path);

@@ -98,10 +98,13 @@ pub(crate) fn run(ui: &mut Printer, args: &SecretArgs) -> Result<Exit, CliError>
             Ok(Exit::Done)
         }
         SecretCommand::Remove { name, yes } => {
-            confirm(ui, *yes, &format!("Remove the secret {name}? Tasks that need it do not start any more."))?;
-            block_on(async { Ok(client.remove_secret(name).await?) }).map_err(|error| {
-                error.hint("`clusterctl secret list` lists what there is")
-            })?;
+            confirm(
+                ui,
+                *yes,
+                &format!("Remove the secret {name}? Tasks that need it do not start any more."),
+            )?;
+            block_on(async { Ok(client.remove_secret(name).await?) })
+                .map_err(|error| error.hint("`clusterctl secret list` lists what there is"))?;
             ui.result(&format!("{name} is removed\n"), &Event::Done { what: "removed", name })?;
             Ok(Exit::Done)
         }
@@ -157,7 +160,9 @@ mod tests {
 
     #[test]
     fn a_file_is_taken_whole_but_for_its_last_line_end() {
-        for (text, secret) in [("one", "one"), ("one\n", "one"), ("one\r\n", "one"), ("a\nb\n\n", "a\nb\n"), (" a ", " a ")] {
+        for (text, secret) in
+            [("one", "one"), ("one\n", "one"), ("one\r\n", "one"), ("a\nb\n\n", "a\nb\n"), (" a ", " a ")]
+        {
             assert_eq!(whole(text.as_bytes()).unwrap().expose_secret(), secret);
         }
         let longest = usize::try_from(LONGEST).unwrap();

@@ -123,7 +123,8 @@ async fn remove(State(secrets): State<Secrets>, Path(path): Path<String>) -> Res
 async fn value(body: Body) -> Result<SecretString, Refused> {
     let refused = |status, text: &str| Refused::Body(status, text.to_owned());
     let reading = tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await;
-    let read = reading.map_err(|_elapsed| refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))?;
+    let read =
+        reading.map_err(|_elapsed| refused(StatusCode::REQUEST_TIMEOUT, "the body did not come in time"))?;
     let bytes: Bytes = read
         .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
             Some(_) => refused(StatusCode::PAYLOAD_TOO_LARGE, "a secret has 64 KiB at most"),
@@ -132,7 +133,8 @@ async fn value(body: Body) -> Result<SecretString, Refused> {
         .to_bytes();
     let wanted = "the body has to be {\"value\": \"…\"}";
     let mut fields: Map<String, Value> = serde_json::from_slice(&bytes).map_err(|error| {
-        let text = format!("{wanted}; there is a mistake at line {}, column {}", error.line(), error.column());
+        let text =
+            format!("{wanted}; there is a mistake at line {}, column {}", error.line(), error.column());
         refused(StatusCode::BAD_REQUEST, &text)
     })?;
     match (fields.remove("value"), fields.is_empty()) {

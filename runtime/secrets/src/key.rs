@@ -156,7 +156,8 @@ impl Key {
     pub(crate) fn open(&self, path: &str, sealed: &Sealed) -> Result<SecretString, Unopened> {
         let nonce = Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_length| Unopened)?;
         let mut bytes = Zeroizing::new(sealed.bytes.clone());
-        let text = self.aead.open_in_place(nonce, self.sealed_for(path), &mut bytes).map_err(|_wrong| Unopened)?;
+        let text =
+            self.aead.open_in_place(nonce, self.sealed_for(path), &mut bytes).map_err(|_wrong| Unopened)?;
         std::str::from_utf8(text).map(SecretString::from).map_err(|_no_text| Unopened)
     }
 
@@ -207,7 +208,9 @@ fn read(path: &Path) -> Result<Key, KeyError> {
     let text = SecretString::from(text);
     match read {
         Ok(_) => Key::read(&text).ok_or_else(|| KeyError::NoKey { path: path.to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(KeyError::NoKey { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(KeyError::NoKey { path: path.to_owned() })
+        }
         Err(error) => Err(unreadable(error)),
     }
 }
@@ -260,7 +263,12 @@ mod tests {
         let path = dir.path().join("k");
         let good = Key::draw().unwrap();
         let good = good.expose_secret();
-        for (text, mode) in [("", 0o600), (&good[1..], 0o600), ("\u{e4}", 0o600), (&good.replace(|c: char| c.is_ascii_digit(), "x"), 0o600)] {
+        for (text, mode) in [
+            ("", 0o600),
+            (&good[1..], 0o600),
+            ("\u{e4}", 0o600),
+            (&good.replace(|c: char| c.is_ascii_digit(), "x"), 0o600),
+        ] {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             let error = KeyFile::OrMade(path.clone()).open(false).unwrap_err();

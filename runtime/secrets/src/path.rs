@@ -74,7 +74,12 @@ mod tests {
 
     #[test]
     fn paths_are_names_between_slashes() {
-        for (text, path) in [("a", "a"), ("/db/password", "db/password"), ("spark/service/a~1b", "spark/service/a~1b"), ("ä/@", "ä/@")] {
+        for (text, path) in [
+            ("a", "a"),
+            ("/db/password", "db/password"),
+            ("spark/service/a~1b", "spark/service/a~1b"),
+            ("ä/@", "ä/@"),
+        ] {
             assert_eq!(text.parse::<SecretPath>().unwrap().as_str(), path);
         }
         for text in ["", "/", "//a", "a/", "a//b", "a/../b", ".", "a b", "a\nb", "a\0", &"x".repeat(257)] {

@@ -43,7 +43,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    pub(crate) fn new(path: SecretPath, key: String, sealed: Sealed, size: usize, now: Timestamp, by: String) -> Self {
+    pub(crate) fn new(
+        path: SecretPath,
+        key: String,
+        sealed: Sealed,
+        size: usize,
+        now: Timestamp,
+        by: String,
+    ) -> Self {
         let Sealed { nonce, bytes } = sealed;
         Self { path, key, nonce, bytes, size, created: now, changed: now, by, package: None }
     }

@@ -79,7 +79,8 @@ proptest! {
 #[test]
 fn a_record_is_good_for_its_own_path_and_key_alone() {
     let key = key();
-    let (book, _) = Book::default().put(vec![new("a", "one-secret"), new("b", "two-secret")], &key, now(0)).unwrap();
+    let (book, _) =
+        Book::default().put(vec![new("a", "one-secret"), new("b", "two-secret")], &key, now(0)).unwrap();
     let a = stored(&book, "a");
     // Moved to another place, as it is and with its path rewritten.
     assert_eq!(with("b", &a).unwrap_err(), "it is the record of a");
@@ -90,7 +91,10 @@ fn a_record_is_good_for_its_own_path_and_key_alone() {
     let other = self::key();
     assert!(matches!(revealed(&book, "a", &other), Err(SecretError::OtherKey { .. })));
     let claimed = String::from_utf8(a.clone()).unwrap().replace(key.id(), other.id());
-    assert!(matches!(revealed(&of(with("a", claimed.as_bytes()).unwrap()), "a", &other), Err(SecretError::Tampered(_))));
+    assert!(matches!(
+        revealed(&of(with("a", claimed.as_bytes()).unwrap()), "a", &other),
+        Err(SecretError::Tampered(_))
+    ));
     // Damaged and of later versions.
     assert!(with("a", b"{").is_err() && with("a", b"{\"version\":1}").is_err());
     assert!(with("a", b"{\"version\":2}").unwrap_err().contains("run a later one"));
@@ -110,7 +114,14 @@ fn with_another_key_nothing_is_written_but_all_can_be_removed() {
 #[test]
 fn values_that_no_environment_takes_are_refused() {
     let key = key();
-    for (value, fine) in [("x", true), ("ä\n", true), ("", false), ("a\0", false), (&"x".repeat(MAX_SECRET), true), (&"x".repeat(MAX_SECRET + 1), false)] {
+    for (value, fine) in [
+        ("x", true),
+        ("ä\n", true),
+        ("", false),
+        ("a\0", false),
+        (&"x".repeat(MAX_SECRET), true),
+        (&"x".repeat(MAX_SECRET + 1), false),
+    ] {
         let put = Book::default().put(vec![new("a", value)], &key, now(0));
         assert_eq!(put.is_ok(), fine, "{} bytes", value.len());
     }
@@ -152,7 +163,11 @@ async fn world(key: KeyFile) -> World {
 }
 
 async fn ask(secrets: &Secrets, method: Method, at: &str, body: impl Into<Body>) -> (StatusCode, String) {
-    let request = Request::builder().method(method).uri(format!("/clusterctl/v1/secrets{at}")).body(body.into()).unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/clusterctl/v1/secrets{at}"))
+        .body(body.into())
+        .unwrap();
     let response = secrets.router().oneshot(request).await.unwrap();
     let status = response.status();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
@@ -185,7 +200,11 @@ async fn over_http_values_go_in_and_never_come_out() {
         answers.push(text);
     }
     assert!(answers.iter().all(|text| !text.contains("hunter2")), "{answers:?}");
-    assert!(answers[3].contains(r#""path":"db/password""#) && answers[3].contains(r#""size":11"#), "{}", answers[3]);
+    assert!(
+        answers[3].contains(r#""path":"db/password""#) && answers[3].contains(r#""size":11"#),
+        "{}",
+        answers[3]
+    );
     let long = format!(r#"{{"value": "{}"}}"#, "x".repeat(7 * MAX_SECRET));
     assert_eq!(ask(&world.secrets, Method::PUT, "/a", long).await.0, 413);
     assert_eq!(world.secrets.reveal("/db/password").unwrap().expose_secret(), "hunter2-two");
