@@ -29,7 +29,7 @@ const BUILDERS: [&str; 11] = [
 
 /// What is in order: the room of services, whose arms are read below; the answers 404 of the rooms of the master and of packages; and the agents' link, whose
 /// calls are read from its definition.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 5] = [
     ("services/src/shell/http.rs", "Router::new().fallback(answer).with_state(services)"),
     (
         "gateway/src/door.rs",
@@ -38,6 +38,10 @@ const KNOWN: [(&str, &str); 4] = [
     (
         "gateway/src/door.rs",
         "bounded(rooms.packages.clone().fallback(nothing)).oneshot(request).await.into_response()",
+    ),
+    (
+        "gateway/src/door.rs",
+        "bounded(rooms.secrets.clone().fallback(nothing)).oneshot(request).await.into_response()",
     ),
     (
         "master/src/shell/link.rs",

@@ -118,7 +118,6 @@ impl Answer {
                 json!({ "marathonStatusCode": status.as_u16() }),
             )
             .status(StatusCode::INTERNAL_SERVER_ERROR),
-            StatusCode::CONFLICT => CosmosError::new("MarathonBadResponse", text, data).status(status),
             _ => CosmosError::new("MarathonBadResponse", text, data),
         })
     }

@@ -1,6 +1,6 @@
 //! `clusterctl package`: what can be installed, and what is.
 
-use api::client::{Client, CosmosCall};
+use api::client::{Client, ClientError, CosmosCall};
 use api::marathon::{AppId, GroupId};
 use serde_json::{Map, Value, json};
 
@@ -325,9 +325,14 @@ async fn update(
     ]);
     body.insert("options".to_owned(), given);
     body.insert("force".to_owned(), args.force.into());
-    client.cosmos(CosmosCall::ServiceUpdate, &Value::Object(body)).await.map_err(|error| match error.status() {
-        Some(409) => CliError::locked(format!("{id} is being changed"))
-            .hint("`--force` puts this change in its place; `clusterctl service list` shows how far the other is"),
+    client.cosmos(CosmosCall::ServiceUpdate, &Value::Object(body)).await.map_err(|error| match &error {
+        // In Cosmos' words it is as bad an answer as any.
+        ClientError::Refused(refusal) if refusal.message.contains("is locked by") => CliError::locked(
+            format!("{id} is being changed"),
+        )
+        .hint(
+            "`--force` puts this change in its place; `clusterctl service list` shows how far the other is",
+        ),
         _ => error.into(),
     })?;
     up(ui, client, &id, ("updated", &format!("clusterctl package update {id} --version {old}")), args.wait)
