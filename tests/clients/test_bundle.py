@@ -21,6 +21,7 @@ properties: {}
 """
 SERVICE = """\
 {"id": "{{ id }}", "cmd": "cat wares.txt && exec sleep 1000", "cpus": 0.1, "mem": 32,
+ "healthChecks": [{"protocol": "COMMAND", "command": {"value": "grep -q biscuits stdout"}, "intervalSeconds": 1, "gracePeriodSeconds": 60}],
  "fetch": [{"uri": "{{ artifacts.wares.uri }}", "destPath": "wares.txt", "extract": false}]}
 """
 
