@@ -67,7 +67,13 @@ struct Catalogue<'a> {
 impl Catalogue<'_> {
     fn run(&self, arguments: &[&str]) -> Ran {
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-        self.operator.command(arguments).env("XDG_CACHE_HOME", cache).output().unwrap().into()
+        // pip and Maven are the operator's own, with their mirrors and authorities.
+        let own = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy().to_uppercase();
+            ["PIP_", "MAVEN_", "SSL_", "JAVA_"].iter().any(|prefix| name.starts_with(prefix))
+                || name.ends_with("_PROXY")
+        });
+        self.operator.command(arguments).envs(own).env("XDG_CACHE_HOME", cache).output().unwrap().into()
     }
 
     fn ok(&self, arguments: &[&str]) -> String {
