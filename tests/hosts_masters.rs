@@ -9,8 +9,10 @@ use operator::{Operator, difference, everything_on};
 use serde_json::Value;
 use testbed::{Host, Testbed};
 
-const WEB: &str =
-    r#"{"id": "/web", "cmd": "python3 -m http.server $PORT0", "mem": 32, "cpus": 0.1, "instances": 2}"#;
+/// A service that is healthy only with its secret.
+const WEB: &str = r#"{"id": "/web", "cmd": "test \"$TOKEN\" = correct-horse && exec python3 -m http.server $PORT0", "mem": 32, "cpus": 0.1,
+    "instances": 2, "secrets": {"t": {"source": "web/token"}}, "env": {"TOKEN": {"secret": "t"}},
+    "healthChecks": [{"protocol": "HTTP", "path": "/", "gracePeriodSeconds": 60}]}"#;
 
 /// Ids of all tasks.
 fn tasks(operator: &Operator) -> Vec<String> {
@@ -150,6 +152,8 @@ async fn a_cluster_with_one_master_grows_to_three_and_its_services_live_on() {
     let installed = operator.run(&["install", "inventory.yaml", "-y"]);
     assert_eq!(installed.status, 0, "{installed}");
     operator.write("web.json", WEB);
+    operator.write("token", "correct-horse");
+    operator.ok(&["secret", "set", "web/token", "--file", "token"]);
     operator.ok(&["service", "create", "-f", "web.json", "--timeout", "120s"]);
     let running = tasks(&operator);
     assert_eq!(running.len(), 2);
@@ -192,7 +196,7 @@ async fn a_cluster_with_one_master_grows_to_three_and_its_services_live_on() {
     assert_eq!(again.status, 0, "{again}");
     assert!(again.stdout.starts_with("Nothing to change: 4 hosts"), "{again}");
 
-    // Whoever led is gone, and another one has all of it.
+    // Whoever led is gone, and another one has all of it, the key of secrets too.
     on(master, "systemctl stop clusterctl-master clusterctl-etcd").await;
     let scaled = operator.run(&["service", "scale", "web", "3", "--timeout", "120s"]);
     assert_eq!(scaled.status, 0, "{scaled}");

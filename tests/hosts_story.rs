@@ -67,6 +67,8 @@ async fn four_hosts_become_a_cluster_are_used_and_are_as_they_were() {
     let master = testbed.host("h1").unwrap();
     links_are_secure(&operator, master).await;
 
+    secrets_reach_tasks(&operator, &testbed).await;
+
     // A second time nothing is changed; a change touches what it concerns, and no task.
     let again = operator.run(&["install", "inventory.yaml"]);
     assert_eq!(again.status, 0, "{again}");
@@ -124,6 +126,52 @@ except Exception:
     assert!(inputs.unwrap().contains("NoNewPrivs:\t1"));
     let config = operator.read(".config/clusterctl/config.yaml");
     assert!(config.contains("BEGIN CERTIFICATE") && !config.contains("PRIVATE KEY"));
+}
+
+/// Masters have the key of secrets, which this machine keeps; a service has what it names, and nothing else shows it. Another key is no
+/// reason to lose what was kept with the one.
+async fn secrets_reach_tasks(operator: &Operator, testbed: &Testbed) {
+    const VALUE: &str = "correct-horse-battery-staple";
+    const KEY: &str = "/etc/clusterctl/pki/secrets.key";
+    let cluster = std::fs::read_dir(operator.path(".clusterctl")).unwrap().next().unwrap().unwrap();
+    let own = cluster.path().join("pki/secrets.key");
+    assert!(is_private(&own));
+    let key = std::fs::read_to_string(&own).unwrap();
+    let master = testbed.host("h1").unwrap();
+    assert_eq!(master.run(&format!("stat -c '%a %U:%G' {KEY}")).await.unwrap(), "640 root:clusterctl\n");
+    assert_eq!(master.run(&format!("cat {KEY}")).await.unwrap(), key);
+    let agent = testbed.host("h2").unwrap().run("ls /etc/clusterctl/pki").await.unwrap();
+    assert!(!agent.contains("secrets.key"), "{agent}");
+
+    operator.write("value", VALUE);
+    operator.ok(&["secret", "set", "keeper/token", "--file", "value"]);
+    operator.write(
+        "keeper.json",
+        r#"{"id": "/keeper", "cmd": "echo it has $TOKEN; touch up; python3 -m http.server $PORT0", "mem": 32, "cpus": 0.1,
+            "secrets": {"t": {"source": "keeper/token"}}, "env": {"TOKEN": {"secret": "t"}},
+            "healthChecks": [{"protocol": "HTTP", "path": "/up", "gracePeriodSeconds": 60}]}"#,
+    );
+    operator.ok(&["service", "create", "-f", "keeper.json", "--timeout", "120s"]);
+    let said = operator.ok(&["service", "logs", "keeper"]);
+    assert!(said.contains(&format!("it has {VALUE}")), "{said}");
+    for shown in [operator.ok(&["secret", "list"]), operator.ok(&["service", "show", "keeper", "-o", "json"])]
+    {
+        assert!(shown.contains("keeper/token") && !shown.contains(VALUE), "{shown}");
+    }
+    let kept = format!("grep -rlaF {VALUE} /var/lib/clusterctl/master /etc/clusterctl || true");
+    assert_eq!(master.run(&kept).await.unwrap(), "");
+
+    std::fs::write(&own, format!("{}\n", "0".repeat(64))).unwrap();
+    let refused = operator.run(&["install", "inventory.yaml", "-y"]);
+    assert_eq!(refused.status, 5, "{refused}");
+    let said = format!("{}{}", refused.stdout, refused.stderr);
+    assert!(said.contains("h1: secrets: it has another key of secrets than this machine"), "{refused}");
+    assert!(!said.contains(key.trim()) && !said.contains(&"0".repeat(64)), "{refused}");
+    assert_eq!(master.run(&format!("cat {KEY}")).await.unwrap(), key);
+    // As the remedy says.
+    std::fs::write(&own, &key).unwrap();
+    operator.ok(&["service", "remove", "keeper", "-y", "--timeout", "120s"]);
+    operator.ok(&["secret", "remove", "keeper/token", "-y"]);
 }
 
 /// A viewer sees, and changes nothing.

@@ -40,6 +40,8 @@ pub const ETCD_CA: &str = "/etc/clusterctl/pki/etcd-ca.pem";
 pub const ETCD_CONFIG: &str = "/etc/clusterctl/etcd.yaml";
 /// What etcd keeps.
 pub const ETCD_DATA: &str = "/var/lib/clusterctl/etcd";
+/// The key of the cluster's secrets, which masters alone have.
+pub const SECRETS_KEY: &str = "/etc/clusterctl/pki/secrets.key";
 /// What masters read.
 pub const MASTER_CONFIG: &str = "/etc/clusterctl/master.yaml";
 /// Where a master keeps its own.
@@ -154,6 +156,8 @@ pub struct Material {
     pub ca: String,
     /// The one of etcd, PEM.
     pub etcd_ca: String,
+    /// The key of the cluster's secrets, as its file has it.
+    pub secrets_key: Arc<SecretString>,
     /// What coordinators run, where there are any.
     pub etcd: Option<Etcd>,
     /// The templates.
@@ -169,6 +173,14 @@ pub struct Etcd {
     pub blob: Arc<Blob>,
     /// Its version, where it could be asked.
     pub version: Option<String>,
+}
+
+impl Material {
+    /// The key of secrets as masters' file.
+    #[must_use]
+    pub fn secrets_key(&self) -> Content {
+        Content::Secret(Arc::clone(&self.secrets_key))
+    }
 }
 
 impl Etcd {
@@ -373,6 +385,9 @@ impl Render<'_> {
         let (inventory, host) = (self.inventory, self.host);
         let access = Access::of(USER, USER, 0o700);
         add(Item::Dir { path: MASTER_STATE.to_owned(), access, data: true });
+        let (key, access) = (self.material.secrets_key(), Access::of("root", USER, 0o640));
+        let key_sum = key.sum();
+        add(Item::File { path: SECRETS_KEY.to_owned(), access, content: key });
         let paths: std::collections::BTreeSet<&String> =
             inventory.hosts.iter().filter(|host| host.is_agent()).flat_map(|host| &host.host_paths).collect();
         let endpoints = coordinators::endpoints(inventory, host);
@@ -394,6 +409,7 @@ impl Render<'_> {
                 "host_paths": paths,
                 "ca": CA,
                 "leaf": leaf,
+                "secrets_key": SECRETS_KEY,
                 "unreachable": seconds(inventory.cluster.timeouts.unreachable),
                 "reregistration": seconds(inventory.cluster.timeouts.reregistration),
                 "endpoints": endpoints,
@@ -403,8 +419,14 @@ impl Render<'_> {
             }),
         )?;
         add(text(MASTER_CONFIG, 0o644, &config));
-        let mut files = vec![MASTER_CONFIG, CA, leaf];
-        let mut reads = vec![self.version, &self.material.ca, &config, self.certificate(Credential::Master)];
+        let mut files = vec![MASTER_CONFIG, CA, leaf, SECRETS_KEY];
+        let mut reads = vec![
+            self.version,
+            &self.material.ca,
+            &config,
+            self.certificate(Credential::Master),
+            key_sum.as_str(),
+        ];
         if !endpoints.is_empty() {
             files.extend([ETCD_CA, etcd_leaf]);
             reads.extend([self.material.etcd_ca.as_str(), self.certificate(Credential::EtcdClient)]);

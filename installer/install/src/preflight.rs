@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::binary::Needs;
 use crate::coordinators::{self, CLIENT_PORT, PEER_PORT};
-use crate::desired::{AGENT_UNIT, ETCD_UNIT, MASTER_UNIT, OPT, VAR, authority};
-use crate::facts::{Facts, Reach};
+use crate::desired::{AGENT_UNIT, ETCD_UNIT, MASTER_CONFIG, MASTER_UNIT, OPT, SECRETS_KEY, VAR, authority};
+use crate::facts::{Facts, Kind, Reach};
+use crate::item::Sum;
 use crate::plan::Conflict;
 
 /// The oldest systemd that has all that the units ask for.
@@ -138,6 +139,46 @@ pub fn conflicts(host: &str, conflicts: &[Conflict]) -> Vec<Finding> {
         remedy: format!("look at it, then move it away: `mv {0} {0}.saved`", conflict.path),
     };
     conflicts.iter().map(finding).collect()
+}
+
+/// Whether a master has another key of secrets than `key`, which is the digest of the operator's. To replace it would make all secrets
+/// unreadable that were kept with it; which of the two is the right one, only the operator can know.
+#[must_use]
+pub fn secrets_key(host: &Host, facts: &Facts, key: &Sum) -> Option<Finding> {
+    if !host.roles.contains(&Role::Master) {
+        return None;
+    }
+    let error = |what: String, remedy: String| Finding {
+        host: host.name.clone(),
+        check: "secrets",
+        level: Level::Error,
+        what,
+        remedy,
+    };
+    let file = facts.paths.get(SECRETS_KEY).filter(|found| found.kind == Kind::File);
+    if file.and_then(|found| found.sum.as_ref()).is_some_and(|theirs| theirs != key) {
+        return Some(error(
+            "it has another key of secrets than this machine: what was kept with the one is not to be read with the other".to_owned(),
+            format!(
+                "when secrets were kept with the host's, bring {SECRETS_KEY} from there to `pki/secrets.key` in the cluster's directory \
+                 below .clusterctl beside the inventory, with `chmod 600`; else move it away there: `mv {SECRETS_KEY} {SECRETS_KEY}.saved`"
+            ),
+        ));
+    }
+    // Written by hand, from when installs had no key for masters. What stands there is the JSON text that the template writes, or bare.
+    let config =
+        facts.paths.get(MASTER_CONFIG).and_then(|found| found.content.as_deref()).unwrap_or_default();
+    let named = config.lines().find_map(|line| line.strip_prefix("secrets_key:"));
+    let named = named.map(|path| path.trim().trim_matches(['"', '\''])).filter(|path| !path.is_empty());
+    named.filter(|path| *path != SECRETS_KEY).map(|path| {
+        error(
+            format!("its {MASTER_CONFIG} names {path} as the key of secrets, and an install has it at {SECRETS_KEY}"),
+            format!(
+                "bring {path} from there to `pki/secrets.key` in the cluster's directory below .clusterctl beside the inventory, with \
+                 `chmod 600`; then take `secrets_key` out of {MASTER_CONFIG} there"
+            ),
+        )
+    })
 }
 
 fn platform(checked: &Checked<'_>, facts: &Facts, found: &mut Findings<'_>) {

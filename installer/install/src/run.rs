@@ -447,6 +447,11 @@ impl Run {
         for host in &hosts {
             let Some(facts) = facts.get(&host.name) else { continue };
             let Leaves { all, renewed, findings } = leaves(&self.inventory, host, facts, pki, now)?;
+            // The key of another cluster's master is none to bring here.
+            if findings.is_empty() {
+                let key = material.secrets_key().sum();
+                planned.findings.extend(preflight::secrets_key(host, facts, &key));
+            }
             planned.findings.extend(findings);
             planned.renewed.extend(renewed.into_iter().map(|why| (host.name.clone(), why)));
             let desired = match desired::desired(&self.inventory, host, &facts.system.machine, &all, material)

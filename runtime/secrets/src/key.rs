@@ -78,7 +78,9 @@ pub enum KeyError {
         path: PathBuf,
     },
     /// None was given.
-    #[error("no key of secrets is set up: `secrets_key` in the master's configuration names its file")]
+    #[error(
+        "no key of secrets is set up: `clusterctl install` gives masters one (`secrets_key` in their configuration)"
+    )]
     None,
     /// The system has no random numbers.
     #[error("the system has no random numbers")]

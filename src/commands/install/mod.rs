@@ -164,7 +164,7 @@ pub(crate) fn reset(ui: &mut Printer, args: &ResetArgs) -> Result<Exit, CliError
         if exit == Exit::Done && args.hosts.exclude.is_empty() {
             credential::forget(ui, &name, &masters)?;
             ui.hint(&format!(
-                "the cluster's authority and the journal of runs stay in {}; remove that by hand",
+                "the cluster's authority, its key of secrets and the journal of runs stay in {}; remove that by hand",
                 state.display()
             ));
         }

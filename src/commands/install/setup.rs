@@ -20,7 +20,7 @@ use installer::run::{Options, Removal, Run, UPLOADS, runs_dir};
 use installer::templates::Templates;
 use inventory::{Arch, Inventory, Origin, Role, SshConfig};
 use pki::{Ca, Pki};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use ssh::{Connector, Prompt, Settings, UnknownKey};
 
 use super::args::HostArgs;
@@ -35,6 +35,9 @@ use crate::version;
 
 /// A name that is not found by then is not found.
 const LOOKUP: Duration = Duration::from_secs(5);
+
+/// The file of the key of secrets, beside the authorities.
+const SECRETS_KEY: &str = "secrets.key";
 
 /// Runs work of many hosts.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
@@ -207,11 +210,13 @@ impl Setup {
         let templates =
             Templates::new().map_err(|cause| CliError::internal("a template is broken").caused_by(&cause))?;
         let authorities = self.authorities()?;
+        let secrets_key = Arc::new(self.secrets_key()?);
         Ok(Material {
             version: version::VERSION.to_owned(),
             programs: self.blobs.clone(),
             ca: authorities.cluster.certificate().to_owned(),
             etcd_ca: authorities.etcd.certificate().to_owned(),
+            secrets_key,
             etcd: self.etcd.as_ref().map(|(etcd, _)| etcd.clone()),
             templates,
             addresses: self.addresses().await,
@@ -245,6 +250,28 @@ impl Setup {
         made.map(|(pki, _)| pki).map_err(|cause| {
             CliError::usage("the cluster's certificate authority cannot be used").caused_by(&cause)
         })
+    }
+
+    /// The key of the cluster's secrets, made if there is none yet, and as masters' files have it.
+    fn secrets_key(&self) -> Result<SecretString, CliError> {
+        let dir = self.state.join("pki");
+        let unusable = || CliError::usage("the key of the cluster's secrets cannot be used");
+        let new = secrets::Key::draw().map_err(|cause| unusable().caused_by(&cause))?;
+        let (text, _) =
+            pki::directory::keep(&dir, SECRETS_KEY, &new).map_err(|cause| unusable().caused_by(&cause))?;
+        if secrets::Key::read(&text).is_none() {
+            let path = dir.join(SECRETS_KEY);
+            return Err(CliError::usage(format!(
+                "{} holds no key of secrets, which has 64 hexadecimal digits",
+                path.display()
+            ))
+            .hint(format!(
+                "bring it back from a backup, or from a master, which has it as {}",
+                installer::desired::SECRETS_KEY
+            )));
+        }
+        // One that came by way of an editor is the same key.
+        Ok(format!("{}\n", text.expose_secret().trim().to_ascii_lowercase()).into())
     }
 
     /// The one of masters, agents and clients.

@@ -23,6 +23,7 @@ fn material(dir: &std::path::Path) -> Material {
         ]),
         ca: "the CA\n".to_owned(),
         etcd_ca: "the CA of etcd\n".to_owned(),
+        secrets_key: Arc::new("canary of secrets\n".to_owned().into()),
         etcd: Some(Etcd { blob, version: Some("3.4.23".to_owned()) }),
         templates: Templates::new().unwrap(),
         addresses: BTreeMap::new(),
@@ -188,4 +189,37 @@ fn a_name_becomes_the_address_that_is_known_for_it() {
 fn durations_are_written_as_they_are_read() {
     assert_eq!(seconds(std::time::Duration::from_secs(75)), "75s");
     assert_eq!(seconds(std::time::Duration::from_millis(1500)), "1500ms");
+}
+
+#[test]
+fn another_key_of_secrets_restarts_masters_and_is_nowhere_to_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let inventory = inventory::read("inventory.yaml", THREE.as_bytes(), |_| None).unwrap();
+    let make = |name: &str, material: &Material| {
+        let leaves = BTreeMap::new();
+        desired(&inventory, inventory.host(name).unwrap(), "x86_64", &leaves, material).unwrap()
+    };
+    let units = |desired: &Desired| {
+        let units = desired.iter().filter_map(|item| match item {
+            Item::Unit { name, inputs, .. } => Some((name.clone(), inputs.clone())),
+            _ => None,
+        });
+        units.collect::<BTreeMap<_, _>>()
+    };
+    let first = material(dir.path());
+    let other = Material { secrets_key: Arc::new("other\n".to_owned().into()), ..material(dir.path()) };
+    let (one, two) = (make("m1", &first), make("m1", &other));
+    assert_ne!(units(&one)[MASTER_UNIT], units(&two)[MASTER_UNIT]);
+    assert_eq!(units(&one)[ETCD_UNIT], units(&two)[ETCD_UNIT]);
+
+    let steps = crate::plan::plan(&one, &crate::facts::Facts::default()).unwrap();
+    let write = steps.iter().find(|step| step.what == SECRETS_KEY).unwrap();
+    assert_eq!(write.deed.words(), "new file (0640 root:clusterctl, 18 B)");
+    let texts = format!("{first:?} {one:?} {steps:?} {}", serde_json::to_string(&steps).unwrap());
+    assert!(!texts.contains("canary"), "{texts}");
+    assert!(!texts.contains(first.secrets_key().sum().as_str()), "{texts}");
+
+    for name in ["c3", "a1"] {
+        assert!(!shown(&make(name, &first)).contains("secrets"), "{name}");
+    }
 }

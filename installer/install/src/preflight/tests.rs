@@ -245,3 +245,42 @@ hosts:
     assert_eq!(to("m1"), "1:2379 2:5050 2:2379 3:2379 21:5051");
     assert_eq!(to("a1"), "2:5050 11:5050");
 }
+
+#[test]
+fn another_key_of_secrets_on_a_master_is_found() {
+    use crate::facts::Found;
+    use crate::item::Access;
+    let inventory = inventory();
+    let ours = Sum::of(b"ours");
+    let file = |sum: Option<Sum>, content: Option<&str>| Found {
+        kind: Kind::File,
+        access: Access::root(0o640),
+        size: 65,
+        sum,
+        content: content.map(str::to_owned),
+        target: None,
+        certificate: None,
+    };
+    let found = |host: &str, path: &str, found: Found| {
+        let mut facts = healthy(host);
+        facts.paths.insert(path.to_owned(), found);
+        shown(secrets_key(inventory.host(host).unwrap(), &facts, &ours).as_slice())
+    };
+    let other = || file(Some(Sum::of(b"other")), None);
+    let said = found("m1", SECRETS_KEY, other());
+    assert!(said.starts_with("Error m1: secrets: it has another key"), "{said}");
+    assert!(said.contains("`pki/secrets.key`") && said.contains("/etc/clusterctl/pki/secrets.key.saved"));
+    assert_eq!(found("m1", SECRETS_KEY, file(Some(ours.clone()), None)), "");
+    assert_eq!(found("m1", "/etc/other", other()), "");
+    assert_eq!(found("a1", SECRETS_KEY, other()), "", "agents have none of ours");
+
+    let config =
+        |line: &str| found("m1", MASTER_CONFIG, file(None, Some(&format!("cluster: demo\n{line}\n"))));
+    let said = config("secrets_key: /root/k");
+    assert!(said.starts_with("Error m1: secrets: its /etc/clusterctl/master.yaml names /root/k"), "{said}");
+    for line in
+        ["", "secrets_key: \"/etc/clusterctl/pki/secrets.key\"", "secrets_key: ", "# secrets_key: /root/k"]
+    {
+        assert_eq!(config(line), "", "{line}");
+    }
+}

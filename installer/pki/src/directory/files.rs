@@ -87,6 +87,23 @@ pub(super) fn remove(dir: &Path) -> Result<(), DirectoryError> {
     }
 }
 
+/// Removes a file that a killed run left.
+pub(super) fn remove_file(path: &Path) -> Result<(), DirectoryError> {
+    match fs::remove_file(path) {
+        Err(fault) if fault.kind() != ErrorKind::NotFound => Err(io_fault(path, "remove")(fault)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether anything has that name, even a link that leads nowhere.
+pub(super) fn is_there(path: &Path) -> Result<bool, DirectoryError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(fault) if fault.kind() == ErrorKind::NotFound => Ok(false),
+        Err(fault) => Err(io_fault(path, "look at")(fault)),
+    }
+}
+
 /// A new file, on the disk when this returns.
 pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DirectoryError> {
     let written = || {
@@ -105,7 +122,7 @@ pub(super) fn sync_dir(dir: &Path) -> Result<(), DirectoryError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_fault(dir, "sync"))
 }
 
-/// Gives a directory its name, which is on the disk when this returns. One that is there and empty is replaced.
+/// Gives a file or directory its name, which is on the disk when this returns. A directory that is there and empty is replaced.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), DirectoryError> {
     fs::rename(from, to).map_err(io_fault(to, "put in place"))?;
     sync_dir(parent(to))

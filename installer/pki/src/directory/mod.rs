@@ -6,6 +6,7 @@
 //!     cluster-ca.key     0600   its private key
 //!     etcd-ca.pem               the same two of etcd's authority
 //!     etcd-ca.key        0600
+//!     secrets.key        0600   what the masters encrypt secrets with
 //! .clusterctl/<cluster>/pki.lock
 //! ```
 //!
@@ -18,7 +19,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 pub use self::error::DirectoryError;
 use crate::{Ca, Draw, Kind, PkiError};
@@ -98,6 +99,37 @@ pub fn open_or_create(dir: &Path, cluster: &str, now: SystemTime) -> Result<(Pki
     let made = Pki::create(cluster, now, [Draw::new()?, Draw::new()?])?;
     save(dir, &made)?;
     Ok((made, Origin::Created))
+}
+
+/// What the file `name` of a directory with authorities holds; where there is none, it is made and holds `new` from then on. Of several
+/// processes that do so at once, one makes it and the others find it.
+///
+/// # Errors
+/// [`DirectoryError`]; a file that is there is never replaced.
+pub fn keep(dir: &Path, name: &str, new: &SecretString) -> Result<(SecretString, Origin), DirectoryError> {
+    files::check_dir(dir)?;
+    let path = dir.join(name);
+    if let Some(found) = kept(&path)? {
+        return Ok((found, Origin::Found));
+    }
+    let _held = lock(dir)?;
+    if let Some(found) = kept(&path)? {
+        return Ok((found, Origin::Found));
+    }
+    let temporary = files::beside(&path, ".new");
+    // Left by a run that was killed; nobody else writes while the lock is held.
+    files::remove_file(&temporary)?;
+    files::write(&temporary, new.expose_secret().as_bytes(), 0o600)?;
+    files::rename(&temporary, &path)?;
+    Ok((new.clone(), Origin::Created))
+}
+
+fn kept(path: &Path) -> Result<Option<SecretString>, DirectoryError> {
+    if !files::is_there(path)? {
+        return Ok(None);
+    }
+    files::check_key(path)?;
+    Ok(Some(files::read(path)?.into()))
 }
 
 /// Held while authorities are made, which takes milliseconds. The kernel gives it up when its holder dies.

@@ -228,3 +228,59 @@ fn no_message_and_no_debugging_text_holds_a_key() {
         assert!(!texts.contains(&line[..16]), "{texts}");
     }
 }
+
+#[test]
+fn a_secret_beside_the_authorities_is_made_once() {
+    let (_root, dir) = made();
+    let path = dir.join("a.key");
+    fs::write(dir.join("a.key.new"), "half of a k").unwrap();
+    let keep = |text: &str| {
+        let (kept, origin) = keep(&dir, "a.key", &text.to_owned().into()).unwrap();
+        (kept.expose_secret().to_owned(), origin)
+    };
+    assert_eq!(keep("one\n"), ("one\n".to_owned(), Origin::Created));
+    assert_eq!(keep("two\n"), ("one\n".to_owned(), Origin::Found));
+    assert_eq!(mode(&path), 0o600);
+    assert!(!dir.join("a.key.new").exists());
+    assert!(open(&dir, "demo").unwrap().is_some(), "the authorities are whole with it");
+}
+
+#[test]
+fn a_secret_that_others_may_read_or_that_leads_nowhere_stays_as_it_is() {
+    let (_root, dir) = made();
+    let path = dir.join("a.key");
+    let new = SecretString::from("new\n".to_owned());
+    fs::write(&path, "old\n").unwrap();
+    chmod(&path, 0o640);
+    assert!(matches!(keep(&dir, "a.key", &new), Err(DirectoryError::Lax { mode: 0o640, .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old\n");
+    fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink("/gone/a.key", &path).unwrap();
+    assert!(matches!(keep(&dir, "a.key", &new), Err(DirectoryError::Io { .. })));
+    assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+    assert!(matches!(keep(&dir.join("no"), "a.key", &new), Err(DirectoryError::Io { .. })));
+}
+
+#[test]
+fn many_at_once_make_one_secret() {
+    let (_root, dir) = made();
+    let start = Barrier::new(8);
+    let one = |number: usize| {
+        start.wait();
+        let (kept, origin) = keep(&dir, "a.key", &format!("{number}\n").into()).unwrap();
+        (kept.expose_secret().to_owned(), origin)
+    };
+    let results: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|number| {
+                scope.spawn({
+                    let one = &one;
+                    move || one(number)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|(_, origin)| *origin == Origin::Created).count(), 1);
+    assert!(results.iter().all(|(kept, _)| *kept == results[0].0), "{results:?}");
+}
