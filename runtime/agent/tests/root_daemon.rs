@@ -355,7 +355,7 @@ async fn a_task_runs_in_a_root_file_system_of_its_own_and_so_does_its_check() {
         set -e
         id -u; id -un; pwd; cat /home/app/mine; echo new > /home/app/made; cat /srv/data/file
         echo x > /dev/null; echo x > /tmp/x; echo x > /dev/shm/x; test -c /dev/urandom; test ! -e /dev/console
-        test -L /dev/stdout; test -e /proc/1; test -s /etc/resolv.conf; test -s /etc/hosts
+        test -L /dev/stdout; test -e /proc/1; test -e /etc/resolv.conf; test -s /etc/hosts
         readlink /usr/bin/cat; stat -c %a /usr/bin/busybox; stat -c %a /tmp
         touch /sys/x 2>/dev/null || echo /sys is closed
         echo x > /srv/data/new 2>/dev/null || echo the volume is closed
@@ -388,7 +388,8 @@ async fn a_task_runs_in_a_root_file_system_of_its_own_and_so_does_its_check() {
     }
     let stdout = std::fs::read_to_string(in_sandbox(dir.path(), "t", "stdout")).unwrap();
     let stderr = std::fs::read_to_string(in_sandbox(dir.path(), "t", "stderr")).unwrap();
-    assert_eq!(ended.unwrap().state, TaskState::Finished, "{stdout}\n{stderr}");
+    let ended = ended.unwrap();
+    assert_eq!(ended.state, TaskState::Finished, "{:?}\n{stdout}\n{stderr}", ended.message);
     let sandbox = in_sandbox(dir.path(), "t", "").canonicalize().unwrap();
     let expected = format!(
         "12345\napp\n{}\nmine\nof the host\n/usr/bin/busybox\n755\n1777\n/sys is closed\nthe volume is closed\ndone\n",

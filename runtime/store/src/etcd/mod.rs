@@ -259,7 +259,7 @@ impl Store for EtcdStore {
                 Ok(answered) => self.answer(answered).await,
                 Err(error) => Err(error),
             };
-            self.shared.view.subscribe().wait_for(|_| self.shared.is_closed()).await.ok();
+            self.shared.closed().await;
             match closed {
                 Err(StoreError::Closed | StoreError::Undecided { .. }) => Ok(()),
                 closed => closed,

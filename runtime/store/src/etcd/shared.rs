@@ -87,6 +87,9 @@ pub(super) struct Shared {
     /// The highest epoch of which nobody received the leadership.
     pub(super) given_up: AtomicU64,
     pub(super) wake: Notify,
+    /// Of its own: who waits for the end by the view would look at `seen` with the view locked, and what is shown is locked
+    /// the other way round.
+    closed: watch::Sender<bool>,
     seen: Mutex<Seen>,
 }
 
@@ -128,6 +131,7 @@ impl Shared {
             loads: Semaphore::new(LOADS),
             given_up: AtomicU64::new(0),
             wake: Notify::new(),
+            closed: watch::Sender::new(false),
             seen: Mutex::new(seen),
         }
     }
@@ -151,6 +155,12 @@ impl Shared {
 
     pub(super) fn is_closed(&self) -> bool {
         self.seen().closed
+    }
+
+    /// Waits until the store is closed.
+    pub(super) async fn closed(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
     /// Whether a leader key is of a reign of this store, whatever became of it.
@@ -271,8 +281,9 @@ impl Shared {
         seen.closed = true;
         seen.turn += 1;
         self.loads.close();
-        // Also when it was unknown before: who waits for the end is told.
+        // Also when it was unknown before: whoever looks is told.
         self.view.send_replace(LeaderView::Unknown);
+        self.closed.send_replace(true);
     }
 
     /// Nobody received the leadership of this epoch.
