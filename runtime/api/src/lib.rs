@@ -15,6 +15,7 @@ mod moment;
 mod secret;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod watch;
 
 pub use moment::Moment;
 pub use secret::Secret;
