@@ -23,6 +23,8 @@ mod list;
 mod pages;
 mod state;
 mod terminal;
+#[cfg(test)]
+mod testing;
 mod text;
 mod theme;
 
