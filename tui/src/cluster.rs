@@ -85,6 +85,8 @@ impl Cluster {
                 self.staged = Some(Box::default());
                 self.hello = Some(hello);
             }
+            // A sign of life.
+            Frame::Ready { .. } if self.is_settled() => return,
             Frame::Ready { .. } => {
                 if let Some(fresh) = self.staged.take() {
                     self.replace(*fresh, now);
@@ -100,6 +102,11 @@ impl Cluster {
             },
         }
         self.generation += 1;
+    }
+
+    /// Whether all has been told, and nothing is being told anew.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.complete && self.staged.is_none()
     }
 
     /// What came after the stream was made anew takes the place of what was known, and what differs is told.

@@ -114,6 +114,8 @@ pub struct State {
     asked: BTreeMap<u64, Wanted>,
     next: u64,
     asked_masters: u64,
+    /// The last input was a sign of life and no more: the generation that it left.
+    quiet: Option<u64>,
 }
 
 impl State {
@@ -229,6 +231,10 @@ impl State {
 
     /// Takes one input. Whether anything is to be drawn anew is for [`update`] to say.
     fn take(&mut self, input: Input) -> Vec<Effect> {
+        let sign_of_life =
+            matches!(&input, Input::Frame(frame) if matches!(**frame, api::watch::Frame::Ready { .. }));
+        self.quiet = (sign_of_life && self.paused.is_none() && self.cluster.is_settled())
+            .then_some(self.cluster.generation);
         match input {
             Input::Tick(now) => self.tick(now),
             Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key),
@@ -494,6 +500,40 @@ impl State {
                 vec![self.ask(wanted, request)]
             }
         }
+    }
+}
+
+/// What of the state shows on the screen and changes with time alone.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shown {
+    /// Seconds where something under way shows them, else minutes: ages.
+    at: u64,
+    stale: Option<u64>,
+    curves: Option<Vec<[f64; 3]>>,
+    generation: u64,
+    message: Option<Message>,
+}
+
+impl State {
+    /// To compare with what it is later: when it is the same, nothing has to be drawn.
+    pub(crate) fn shown(&self) -> Shown {
+        let live = matches!(self.connection, Some(Connection::Live)) && self.stale().is_none();
+        let under_way = !live
+            || !self.cluster.deployments.is_empty()
+            || self.paused.is_some()
+            || (self.page == Page::Universe && universe::moves(self));
+        Shown {
+            at: if under_way { self.now / 1000 } else { self.now / 60_000 },
+            stale: self.stale().map(|age| age / 1000),
+            curves: (self.page == Page::Dashboard).then(|| self.cluster.history.iter().copied().collect()),
+            generation: self.cluster.generation,
+            message: self.message.clone(),
+        }
+    }
+
+    /// Whether an input that was no tick changed anything that shows: all of them do, but signs of life.
+    pub(crate) fn changed(&self, before: &Shown) -> bool {
+        self.quiet.is_none_or(|generation| generation != self.cluster.generation) || self.shown() != *before
     }
 }
 

@@ -70,3 +70,8 @@ pub(crate) fn click(_state: &mut State, _column: u16, _row: u16) -> Vec<Effect> 
 }
 
 pub(crate) fn draw(_state: &State, _place: Rect, _canvas: &mut Buffer) {}
+
+/// Whether something here is under way whose time shows.
+pub(crate) fn moves(_state: &State) -> bool {
+    false
+}
