@@ -37,6 +37,8 @@ pub enum Effect {
 pub struct LogSource {
     /// The task's id.
     pub task: String,
+    /// The id of its agent.
+    pub node: String,
     /// Of standard error instead of standard output.
     pub stderr: bool,
     /// How many of its last lines to begin with.
@@ -111,6 +113,8 @@ pub enum Request {
     Files {
         /// The task.
         task: String,
+        /// The id of its agent.
+        node: String,
         /// Below its sandbox.
         path: String,
     },
@@ -203,13 +207,23 @@ impl Request {
             Self::RollBack { id, version, force: f } => {
                 format!("clusterctl service rollback {id} --to {version}{}", force(f))
             }
-            Self::Delete(id) => format!("clusterctl service delete {id}"),
-            Self::DeleteGroup(id) => format!("clusterctl group delete {id}"),
+            Self::Delete(id) => format!("clusterctl service remove {id}"),
+            Self::DeleteGroup(id) => format!("clusterctl group remove {id}"),
+            Self::Kill { task, scale, .. } => {
+                format!("clusterctl task kill {task}{}", if *scale { " --scale" } else { "" })
+            }
+            Self::Undo(id) => format!("clusterctl service stop-deployment {id}"),
+            Self::Drop(id) => format!("clusterctl service stop-deployment {id} --force"),
+            Self::UpdatePackage { id, version, .. } => {
+                format!("clusterctl package update {id} --version {version}")
+            }
             Self::Install { name, version, id, .. } => {
-                let id = id.as_ref().map(|id| format!(" --as {id}")).unwrap_or_default();
+                let id = id.as_ref().map(|id| format!(" --id {id}")).unwrap_or_default();
                 format!("clusterctl package install {name} --version {version}{id}")
             }
-            Self::Uninstall { name, id } => format!("clusterctl package uninstall {name} --as {id}"),
+            Self::Uninstall { name, id } => format!("clusterctl package uninstall {name} --id {id}"),
+            Self::Undo(id) => format!("clusterctl service stop-deployment {id}"),
+            Self::Drop(id) => format!("clusterctl service stop-deployment {id} --force"),
             _ => return None,
         })
     }
