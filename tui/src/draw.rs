@@ -138,6 +138,9 @@ fn below(state: &State, place: Rect, canvas: &mut Buffer) {
         )
     } else if let Some(Connection::Lost(why)) = &state.connection {
         Line::styled(format!(" {} {}; trying again", look.glyph(Tone::Bad), clean(why)), look.tone(Tone::Bad))
+    } else if let Some(old) = state.stale() {
+        let text = format!(" {} this is how it was {} ago; ctrl-r connects anew", look.glyph(Tone::Look), age(old));
+        Line::styled(text, look.tone(Tone::Look))
     } else {
         let way = match state.page {
             Page::Services => services::path(state),
@@ -170,6 +173,56 @@ fn footer(state: &State, place: Rect, canvas: &mut Buffer) {
         spans.push(Span::styled(format!(":{}  ", binding.does), look.dim()));
     }
     Line::from(spans).render(place, canvas);
+}
+
+/// Why nothing can be shown yet, and what to do about it; nothing once the cluster was read.
+pub(crate) fn unread(state: &State) -> Option<(Tone, String)> {
+    if state.cluster.complete {
+        return None;
+    }
+    Some(match &state.connection {
+        Some(Connection::Lost(why)) => (
+            Tone::Bad,
+            format!(
+                "The cluster does not answer: {}. It is tried again by itself; ctrl-r tries now, q quits.",
+                why.trim_end_matches('.')
+            ),
+        ),
+        Some(Connection::Live) => {
+            (Tone::Moving, "Reading the cluster. All of it is shown when it is whole.".to_owned())
+        }
+        Some(Connection::Connecting) | None => (
+            Tone::Moving,
+            "Connecting to the cluster. If it takes long: ctrl-r begins anew, q quits.".to_owned(),
+        ),
+    })
+}
+
+/// A sentence in the middle of a place, on as many lines as it takes.
+pub(crate) fn sentence(state: &State, tone: Tone, text: &str, place: Rect, canvas: &mut Buffer) {
+    let look = state.look();
+    let columns = usize::from(place.width.saturating_sub(6)).clamp(1, 70);
+    let mut lines = vec![String::new()];
+    for word in look.plain(&clean(text)).split(' ') {
+        let line = lines.last().map_or(0, |line| width(line));
+        match lines.last_mut() {
+            Some(last) if line == 0 => last.push_str(word),
+            Some(last) if line + 1 + width(word) <= columns => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let rows = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(place.height);
+    let widest = lines.iter().map(|line| width(line)).max().unwrap_or(0);
+    let x = place.x + place.width.saturating_sub(u16::try_from(widest + 2).unwrap_or(u16::MAX)) / 2;
+    let top = place.y + (place.height - rows) / 3;
+    for (at, (line, y)) in lines.iter().zip(top..top + rows).enumerate() {
+        let glyph = if at == 0 { look.glyph(tone) } else { " " };
+        let room = usize::from(place.right().saturating_sub(x));
+        canvas.set_stringn(x, y, format!("{glyph} {line}"), room, look.tone(tone));
+    }
 }
 
 /// A panel with a title; answers what is inside.
