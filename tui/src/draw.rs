@@ -59,6 +59,11 @@ pub fn draw(state: &State, screen: Rect, canvas: &mut Buffer) {
     }
 }
 
+/// Where pages are on a screen of that size.
+pub(crate) fn page_place((columns, rows): (u16, u16)) -> Rect {
+    Rect { x: 0, y: 2, width: columns, height: rows.saturating_sub(4) }
+}
+
 /// Cluster, leader, counts; and to the right how fresh it is, who looks, and whether anything can be changed.
 fn head(state: &State, place: Rect, canvas: &mut Buffer) {
     let look = state.look();
