@@ -21,6 +21,7 @@ use crate::commands::quorum::QuorumArgs;
 use crate::commands::secret::SecretArgs;
 use crate::commands::service::ServiceArgs;
 use crate::commands::task::TaskArgs;
+use crate::commands::tui::TuiArgs;
 use crate::commands::universe::UniverseArgs;
 use crate::commands::up::UpArgs;
 use crate::commands::user::UserArgs;
@@ -93,6 +94,8 @@ pub(crate) enum Command {
     Cluster(ClusterCommandArgs),
     /// See and change where packages come from: list, add, remove, lint
     Universe(UniverseArgs),
+    /// See and steer the whole cluster in a dashboard
+    Tui(TuiArgs),
     /// Put what packages bring along into one file, for places without the internet, or take it out of one
     Bundle(BundleArgs),
     /// Keep what services need and nobody is to read: list, set, remove

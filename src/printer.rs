@@ -126,6 +126,12 @@ impl Printer {
         Self::new(verbosity, json, Stream::of(io::stdout(), color), Stream::of(io::stderr(), color))
     }
 
+    /// One that says nothing, for work whose progress is shown in another way.
+    pub(crate) fn mute() -> Self {
+        let nowhere = || Stream::new(Box::new(io::sink()), false, false);
+        Self::new(Verbosity::Quiet, false, nowhere(), nowhere())
+    }
+
     fn new(verbosity: Verbosity, json: bool, stdout: Stream, stderr: Stream) -> Self {
         Self { verbosity, json, stdout, stderr, started: false }
     }

@@ -22,6 +22,7 @@ pub(crate) mod quorum;
 pub(crate) mod secret;
 pub(crate) mod service;
 pub(crate) mod task;
+pub(crate) mod tui;
 pub(crate) mod universe;
 pub(crate) mod up;
 pub(crate) mod user;
@@ -44,6 +45,7 @@ pub(crate) fn run(ui: &mut Printer, command: &Command) -> Result<Exit, CliError>
         Command::Group(args) => group::run(ui, args),
         Command::Package(args) => package::run(ui, args),
         Command::Task(args) => task::run(ui, args),
+        Command::Tui(args) => tui::run(args),
         Command::Node(args) => node::run(ui, args),
         Command::Cluster(args) => cluster::run(ui, args),
         Command::Bundle(args) => bundle::run(ui, args),

@@ -222,8 +222,6 @@ impl Request {
                 format!("clusterctl package install {name} --version {version}{id}")
             }
             Self::Uninstall { name, id } => format!("clusterctl package uninstall {name} --id {id}"),
-            Self::Undo(id) => format!("clusterctl service stop-deployment {id}"),
-            Self::Drop(id) => format!("clusterctl service stop-deployment {id} --force"),
             _ => return None,
         })
     }

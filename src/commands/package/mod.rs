@@ -18,7 +18,7 @@ use crate::printer::Printer;
 use crate::{text, value};
 
 mod args;
-mod artifacts;
+pub(crate) mod artifacts;
 mod fit;
 pub(crate) mod obtain;
 mod options;
@@ -135,7 +135,7 @@ async fn install(ui: &mut Printer, client: &Client, args: &InstallArgs) -> Resul
     if let Some(config) = package.get("config") {
         options::check(config, &given, name)?;
     }
-    artifacts::bring(ui, client, &package).await?;
+    artifacts::bring(ui, client, &package, None).await?;
     let rendered = client.cosmos(CosmosCall::Render, &request).await?;
     let definition = rendered.get("marathonJson").cloned().unwrap_or_default();
     let wants = fit::wants(&definition);
@@ -314,7 +314,7 @@ async fn update(
     let version = change.version.unwrap_or(&old);
     let package = package(client, &name, Some(version)).await?;
     let given = options::read(change.options, package.get("config"))?;
-    artifacts::bring(ui, client, &package).await?;
+    artifacts::bring(ui, client, &package, None).await?;
     let what =
         if version == old { "with new options".to_owned() } else { format!("from {old} to {version}") };
     confirm(ui, yes, &format!("Update {id} ({name}) {what}?"))?;

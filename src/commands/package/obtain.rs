@@ -29,7 +29,12 @@ pub(crate) struct Obtaining {
 impl Obtaining {
     /// With the usual cache.
     pub(crate) fn new() -> Result<Self, CliError> {
-        let state = Arc::new(State::default());
+        Self::heard_by(None)
+    }
+
+    /// The same; somebody else hears how far it is as well.
+    pub(crate) fn heard_by(ear: Option<Ear>) -> Result<Self, CliError> {
+        let state = Arc::new(State { shown: Mutex::default(), ear });
         let mut options = Options::new(bundle::cache()?);
         let told = Arc::clone(&state);
         options.progress = Progress::new(move |event| told.hear(event));
@@ -51,14 +56,19 @@ impl Obtaining {
             .map_err(|error| CliError::failed(format!("{} cannot be had", artifact.name)).caused_by(&error))
     }
 
-    pub(super) fn state(&self) -> &Arc<State> {
+    pub(crate) fn state(&self) -> &Arc<State> {
         &self.state
     }
 }
 
 /// What there is to say, until somebody says it.
-#[derive(Default)]
-pub(super) struct State(Mutex<Shown>);
+pub(crate) struct State {
+    shown: Mutex<Shown>,
+    ear: Option<Ear>,
+}
+
+/// Hears how far it is, each time that it is said.
+pub(crate) type Ear = Box<dyn Fn(&Now) + Send + Sync>;
 
 #[derive(Default)]
 struct Shown {
@@ -71,17 +81,17 @@ struct Shown {
 
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Now {
-    pub(super) artifact: String,
-    pub(super) what: String,
+pub(crate) struct Now {
+    pub(crate) artifact: String,
+    pub(crate) what: String,
     /// In which unit is the one's who says it.
-    pub(super) done: u64,
-    pub(super) total: Option<u64>,
+    pub(crate) done: u64,
+    pub(crate) total: Option<u64>,
 }
 
 impl State {
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn news(&self, line: String) {
@@ -89,6 +99,9 @@ impl State {
     }
 
     pub(super) fn now(&self, now: Now) {
+        if let Some(ear) = &self.ear {
+            ear(&now);
+        }
         self.shown().now = Some(now);
     }
 
@@ -232,7 +245,8 @@ mod tests {
 
     #[test]
     fn news_are_all_told_and_counts_now_and_then() {
-        let (state, start) = (State::default(), Instant::now());
+        let state = State { shown: Mutex::default(), ear: None };
+        let start = Instant::now();
         state.hear(Told::Trying { artifact: "spark".to_owned(), source: "https://a".to_owned() });
         state.hear(Told::Failed {
             artifact: "spark".to_owned(),

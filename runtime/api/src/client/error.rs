@@ -27,6 +27,8 @@ pub struct Refusal {
     pub mistakes: Vec<Mistake>,
     /// Deployments that are in the way (409).
     pub deployments: Vec<String>,
+    /// The answer itself, where it was JSON.
+    pub body: Value,
 }
 
 /// Why a call did not do what it should.
@@ -142,6 +144,7 @@ impl Refusal {
             message: String::new(),
             mistakes: Vec::new(),
             deployments: Vec::new(),
+            body: serde_json::from_slice(body).unwrap_or_default(),
         };
         match serde_json::from_slice::<Value>(body) {
             Ok(Value::Object(object)) => {
