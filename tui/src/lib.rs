@@ -16,6 +16,7 @@ mod demo;
 mod dialog;
 mod draw;
 mod effect;
+mod filter;
 mod help;
 mod input;
 mod keys;
