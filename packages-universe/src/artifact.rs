@@ -139,8 +139,8 @@ pub(crate) fn is_inner_path(path: &str) -> bool {
     !path.is_empty() && path.len() <= 4096 && path.split('/').all(is_file_name)
 }
 
-/// The artifacts that a definition names, as the masters give it: `{"resource": {"artifacts": …}}`. Files of this machine are no
-/// sources then.
+/// The artifacts that a definition names, as the masters give it: `{"resource": {"artifacts": …}}`. Files of one machine are sources only
+/// with a sum then, by which the masters may have been given them.
 ///
 /// # Errors
 /// What is wrong with them.
@@ -154,7 +154,8 @@ pub fn of_definition(definition: &Value) -> Result<BTreeMap<String, Artifact>, V
     Err(problems.into_iter().map(|problem| format!("{}: {}", problem.path.join("."), problem.what)).collect())
 }
 
-/// The artifacts that a resource file names, and what is wrong with them. `files` says whether files of this machine may be sources.
+/// The artifacts that a resource file names, and what is wrong with them. `files` says whether files of this machine may be sources
+/// without a sum.
 pub(crate) fn read(resource: &Value, files: bool, problems: &mut Vec<Problem>) -> BTreeMap<String, Artifact> {
     let mut artifacts = BTreeMap::new();
     let Some(listed) = resource.get("artifacts") else { return artifacts };
@@ -342,6 +343,8 @@ impl Reader<'_> {
                 return None;
             }
         };
+        // With a sum it says which file, and the masters may have been given it.
+        let pinned = ["sha256", "sha512"].iter().any(|key| map.contains_key(*key));
         match &at {
             At::Url(url) if !is_url(url) => {
                 self.wrong(
@@ -357,7 +360,7 @@ impl Reader<'_> {
                     "for example `pkg:pypi/pyspark@3.5.3`",
                 );
             }
-            At::File(path) if !self.files => {
+            At::File(path) if !self.files && !pinned => {
                 self.wrong(
                     "file",
                     format!(
@@ -584,5 +587,7 @@ mod tests {
             ["artifacts/A_b: `A_b` is no name of an artifact"]
         );
         assert_eq!(problems(&json!({"artifacts": {"a": {"sources": [{"file": "x"}]}}}), false).len(), 1);
+        let pinned = json!({"artifacts": {"a": {"sources": [{"file": "x", "sha256": sum}]}}});
+        assert_eq!(problems(&pinned, false), Vec::<String>::new());
     }
 }

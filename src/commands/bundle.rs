@@ -205,11 +205,11 @@ pub(super) fn bundled(cache: &Path, (name, version): (&str, &str), wanted: &Arti
     let bytes = open.metadata().ok()?.len();
     let whole = sum(&mut open).ok()? == sha256;
     let obtained = Obtained { path, sha256, bytes, home, file, extract, source };
-    (whole && fits(wanted, &obtained)).then_some(obtained)
+    (whole && fits(wanted, &obtained.sha256)).then_some(obtained)
 }
 
-/// Whether none of the sums that the package states speaks against it.
-fn fits(wanted: &Artifact, found: &Obtained) -> bool {
+/// Whether none of the sums that the package states speaks against a file with this one.
+pub(super) fn fits(wanted: &Artifact, sha256: &str) -> bool {
     let ArtifactKind::Sources(sources) = &wanted.kind else { return true };
     let stated: Vec<&String> = sources
         .iter()
@@ -219,5 +219,5 @@ fn fits(wanted: &Artifact, found: &Obtained) -> bool {
         })
         .collect();
     // One whose sum is of another kind may be the one that it came from.
-    stated.len() < sources.len() || stated.contains(&&found.sha256)
+    stated.len() < sources.len() || stated.iter().any(|sum| *sum == sha256)
 }

@@ -18,11 +18,15 @@ use crate::printer::Printer;
 use crate::table::{Cell, Table};
 use crate::{text, value};
 
+pub(super) mod local;
+
+use local::Local;
+
 const EXAMPLES: &str = "\
 Examples:
   clusterctl universe list
   clusterctl universe lint ./packages            what is wrong in packages of your own
-  clusterctl universe add ours ./packages        a directory: it is uploaded to the masters
+  clusterctl universe add ours ./packages        a directory: it is uploaded to the masters, with the files that its packages name
   clusterctl universe add public https://universe.example.org/repo --index 0
   clusterctl universe remove ours
 
@@ -109,12 +113,15 @@ async fn change(ui: &mut Printer, client: &Client, command: &UniverseCommand) ->
             output.show(ui, "repositories", &answer, |_wide| table(&answer).render())
         }
         UniverseCommand::Add { name, from, index } => {
-            let uri =
-                if from.contains("://") { from.clone() } else { upload(client, Path::new(from)).await? };
+            let (uri, local) = match from.contains("://") {
+                true => (from.clone(), Local::default()),
+                false => upload(ui, client, Path::new(from)).await?,
+            };
             let mut body =
                 Map::from_iter([("name".to_owned(), name.as_str().into()), ("uri".to_owned(), uri.into())]);
             body.extend(index.map(|index| ("index".to_owned(), index.into())));
             client.cosmos(CosmosCall::RepositoryAdd, &Value::Object(body)).await?;
+            local.tell(client).await?;
             ui.result(&format!("{name} is added\n"), &Event::Done { what: "added", name })?;
             ui.hint("`clusterctl package search` lists what is in it");
             Ok(Exit::Done)
@@ -138,12 +145,13 @@ fn table(answer: &Value) -> Table {
     table
 }
 
-/// Checks packages on this machine and gives them to the masters; the address that they have there.
-async fn upload(client: &Client, from: &Path) -> Result<String, CliError> {
+/// Checks packages on this machine and gives them to the masters; the address that they have there, and what they bring along.
+async fn upload(ui: &mut Printer, client: &Client, from: &Path) -> Result<(String, Local), CliError> {
     let unreadable =
         |source: &io::Error| CliError::usage(format!("{} cannot be read", from.display())).caused_by(source);
     let kind = std::fs::metadata(from).map_err(|error| unreadable(&error))?;
     let mut packed = tempfile::NamedTempFile::new().map_err(|error| unreadable(&error))?;
+    let mut local = Local::default();
     if kind.is_dir() {
         let faults = universe::lint(from).map_err(|error| {
             CliError::usage(format!("{} cannot be read", from.display())).caused_by(&error)
@@ -152,7 +160,11 @@ async fn upload(client: &Client, from: &Path) -> Result<String, CliError> {
             return Err(CliError::usage(format!("there are mistakes in {}: {first}", from.display()))
                 .hint(format!("`clusterctl universe lint {}` lists all", from.display())));
         }
-        pack(from, packed.as_file_mut()).map_err(|error| unreadable(&error))?;
+        let loaded = universe::load::directory(from).map_err(|error| {
+            CliError::usage(format!("{} cannot be read", from.display())).caused_by(&error)
+        })?;
+        local = Local::upload(ui, client, from, &loaded.packages).await?;
+        pack(from, &local, packed.as_file_mut()).map_err(|error| unreadable(&error))?;
     } else {
         io::copy(&mut File::open(from).map_err(|error| unreadable(&error))?, packed.as_file_mut())
             .map_err(|error| unreadable(&error))?;
@@ -162,24 +174,30 @@ async fn upload(client: &Client, from: &Path) -> Result<String, CliError> {
         client.put_artifact(&sum, packed.path(), |_bytes| {}).await?;
     }
     tracing::debug!(sum, "packages are uploaded");
-    Ok(format!("artifact://sha256/{sum}"))
+    Ok((format!("artifact://sha256/{sum}"), local))
 }
 
-/// The same bytes for the same files, whoever packs them.
-fn pack(dir: &Path, to: impl Write) -> io::Result<()> {
+/// The same bytes for the same files, whoever packs them; without those that are uploaded by themselves.
+fn pack(dir: &Path, local: &Local, to: impl Write) -> io::Result<()> {
     let mut files = Vec::new();
     gather(dir, dir, &mut files)?;
     files.sort();
     let mut tar = tar::Builder::new(to);
     for name in files {
-        let mut file = File::open(dir.join(&name))?;
+        let path = dir.join(&name);
         let mut header = tar::Header::new_gnu();
-        header.set_size(file.metadata()?.len());
         header.set_mode(0o644);
         header.set_mtime(0);
         header.set_uid(0);
         header.set_gid(0);
-        tar.append_data(&mut header, &name, &mut file)?;
+        if let Some(text) = local.resources.get(&path) {
+            header.set_size(u64::try_from(text.len()).unwrap_or(u64::MAX));
+            tar.append_data(&mut header, &name, text.as_bytes())?;
+        } else if !local.uploaded.contains(&path) {
+            let mut file = File::open(&path)?;
+            header.set_size(file.metadata()?.len());
+            tar.append_data(&mut header, &name, &mut file)?;
+        }
     }
     tar.finish()
 }
@@ -233,7 +251,7 @@ mod tests {
                 std::fs::write(path, text).unwrap();
             }
             let mut bytes = Vec::new();
-            pack(dir.path(), &mut bytes).unwrap();
+            pack(dir.path(), &Local::default(), &mut bytes).unwrap();
             bytes
         };
         let bytes = packed();

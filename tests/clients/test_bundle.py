@@ -74,6 +74,29 @@ class Bundles(ClusterTest):
         self.assertIn("untested", self.clusterctl("package", "describe", "shop", cache="here"))
         self.clusterctl("package", "uninstall", "shop", "-y", cache="here")
 
+    def test_files_of_a_directory_go_to_the_masters_with_its_packages(self):
+        directory = self.package("shop", {"file": "wares.txt"})
+        packages = self.cluster.dir / "packages"
+        outside = self.cluster.dir / "wares.txt"
+        outside.write_text("tea and biscuits\n")
+        (directory / "wares.txt").symlink_to(outside)
+        said = self.clusterctl("universe", "add", "ours", packages, cache="here", fails=True)
+        self.assertIn("which is not below", said)
+        (directory / "wares.txt").unlink()
+        self.assertIn("no such file", self.clusterctl("universe", "add", "ours", packages, cache="here", fails=True).lower())
+        outside.rename(directory / "wares.txt")
+        self.assertIn("wares: 17 B on the masters", self.clusterctl("universe", "add", "ours", packages, cache="here"))
+        # Another machine, which has neither the directory nor a cache.
+        (directory / "wares.txt").unlink()
+        self.assertIn("/shop is installed", self.clusterctl("package", "install", "shop", "-y", cache="there"))
+        self.assertIn("tea and biscuits", self.clusterctl("service", "logs", "/shop", cache="there"))
+        # Another edition of the directory brings another file, which an update takes.
+        (directory / "wares.txt").write_text("tea and more biscuits\n")
+        self.clusterctl("universe", "remove", "ours", cache="here")
+        self.clusterctl("universe", "add", "ours", packages, cache="here")
+        self.assertIn("/shop is updated", self.clusterctl("package", "update", "shop", "-y", cache="there"))
+        self.assertIn("more biscuits", self.clusterctl("service", "logs", "/shop", cache="there"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import unittest
 
 import requests
@@ -41,6 +42,28 @@ class Packages(ClusterTest):
         self.assertEqual(requests.get(f"http://{task.host}:{task.ports[0]}/", timeout=5).text, "hello")
         self.assertTrue(self.packages.uninstall_app("static-site", False, None))
         self.assertEqual(self.packages.installed_apps(None, None), [])
+
+    def test_an_update_takes_the_place_of_one_that_is_not_done(self):
+        def clusterctl(*arguments):
+            environment = {**os.environ, "CLUSTERCTL_URL": self.cluster.url, "XDG_CONFIG_HOME": str(self.cluster.dir / "config")}
+            done = subprocess.run([os.environ["CLUSTERCTL"], "package", *arguments, "-y"], env=environment, stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+            return done.returncode, done.stdout
+
+        status, said = clusterctl("install", "static-site", "--set", "service.name=web", "--set", "site.server=python3")
+        self.assertEqual(status, 0, said)
+        # No machine here has so many: it waits for ever.
+        status, said = clusterctl("update", "web", "--set", "service.cpus=1000", "--no-wait")
+        self.assertEqual(status, 0, said)
+        status, said = clusterctl("update", "web", "--set", "service.cpus=0.1")
+        self.assertEqual(status, 8, said)
+        self.assertIn("/web is being changed", said)
+        self.assertIn("--force", said)
+        status, said = clusterctl("update", "web", "--set", "service.cpus=0.1", "--force")
+        self.assertEqual(status, 0, said)
+        self.assertIn("/web is updated", said)
+        app = self.client.get_app("/web")
+        self.assertEqual((app.cpus, len(app.tasks), app.deployments), (0.1, 1, []))
 
     def test_mistakes_are_told_in_words_of_the_client(self):
         with self.assertRaisesRegex(DCOSException, "nothing-of-it"):
