@@ -144,7 +144,8 @@ fn below(state: &State, place: Rect, canvas: &mut Buffer) {
     } else if let Some(Connection::Lost(why)) = &state.connection {
         Line::styled(format!(" {} {}; trying again", look.glyph(Tone::Bad), clean(why)), look.tone(Tone::Bad))
     } else if let Some(old) = state.stale() {
-        let text = format!(" {} this is how it was {} ago; ctrl-r connects anew", look.glyph(Tone::Look), age(old));
+        let text =
+            format!(" {} this is how it was {} ago; ctrl-r connects anew", look.glyph(Tone::Look), age(old));
         Line::styled(text, look.tone(Tone::Look))
     } else {
         let way = match state.page {

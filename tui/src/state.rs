@@ -76,6 +76,7 @@ pub(crate) enum Wanted {
     Services(services::Wanted),
     Nodes(nodes::Wanted),
     Universe(universe::Wanted),
+    Events(events::Saved),
 }
 
 /// A line for the user, until the next key.
@@ -325,6 +326,10 @@ impl State {
             Wanted::Services(wanted) => services::answer(self, number, wanted, result),
             Wanted::Nodes(wanted) => nodes::answer(self, number, wanted, result),
             Wanted::Universe(wanted) => universe::answer(self, number, wanted, result),
+            Wanted::Events(events::Saved) => {
+                events::saved(self, result);
+                Vec::new()
+            }
         }
     }
 

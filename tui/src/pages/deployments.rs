@@ -72,7 +72,8 @@ pub(crate) fn time(text: &str) -> Option<u64> {
     let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
     // Days since 1970 of the proleptic Gregorian calendar, counted from March.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400)
+    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100)
+        + year.div_euclid(400)
         + (month * 153 + 2) / 5
         + day
         - 719_469;
@@ -156,14 +157,28 @@ fn stop(state: &mut State, undo: bool) -> Vec<Effect> {
     let what = what(&deployment);
     let dialog = if undo {
         let lines = vec![
-            (None, format!("Everything that it changed goes back to how it was: {}.", deployment.services.join(", "))),
+            (
+                None,
+                format!(
+                    "Everything that it changed goes back to how it was: {}.",
+                    deployment.services.join(", ")
+                ),
+            ),
             (None, "That is a deployment of its own, which takes the place of this one.".to_owned()),
         ];
-        Dialog::ask(format!("Undo the deployment of {what}"), lines, "Undo", Asks::Send(Request::Undo(deployment.id)))
+        Dialog::ask(
+            format!("Undo the deployment of {what}"),
+            lines,
+            "Undo",
+            Asks::Send(Request::Undo(deployment.id)),
+        )
     } else {
         let lines = vec![
             (None, "It ends where it is: what was started stays, what was to be started is not.".to_owned()),
-            (Some(Tone::Look), "Old and new instances may run side by side until the next change.".to_owned()),
+            (
+                Some(Tone::Look),
+                "Old and new instances may run side by side until the next change.".to_owned(),
+            ),
         ];
         Dialog::ask(
             format!("Leave {what} as it is"),
@@ -334,7 +349,13 @@ fn draw_list(state: &State, place: Rect, canvas: &mut Buffer) {
 
 fn draw_parts(state: &State, deployment: &Deployment, place: Rect, canvas: &mut Buffer) {
     let look = state.look();
-    let title = format!("{} · step {} of {} · {}", what(deployment), deployment.step, deployment.steps, doing(deployment));
+    let title = format!(
+        "{} · step {} of {} · {}",
+        what(deployment),
+        deployment.step,
+        deployment.steps,
+        doing(deployment)
+    );
     let inside = panel(state, &title, state.deployments.inside, place, canvas);
     if inside.height == 0 {
         return;
@@ -356,17 +377,21 @@ fn draw_parts(state: &State, deployment: &Deployment, place: Rect, canvas: &mut 
     let cursor = state.deployments.below.cursor.min(parts.len().saturating_sub(1));
     for (row, at) in list.rows().zip(state.deployments.below.window(parts.len(), usize::from(list.height))) {
         let (tone, line, style): (Tone, [String; 5], Style) = match &parts[at] {
-            Part::Service(id, None) => {
-                (Tone::Off, [id.clone(), "not there yet, or removed".into(), String::new(), String::new(), String::new()], look.strong())
-            }
+            Part::Service(id, None) => (
+                Tone::Off,
+                [id.clone(), "not there yet, or removed".into(), String::new(), String::new(), String::new()],
+                look.strong(),
+            ),
             Part::Service(id, Some(service)) => {
                 let (tone, status) = service_status(service);
                 let count = format!("{status} {}/{}", service.running, service.instances);
-                let healthy = if service.checked { format!("{} healthy", service.healthy) } else { String::new() };
+                let healthy =
+                    if service.checked { format!("{} healthy", service.healthy) } else { String::new() };
                 (tone, [id.clone(), count, healthy, String::new(), String::new()], look.strong())
             }
             Part::Task(task) => {
-                let new = state.cluster.services.get(&task.service).is_some_and(|of| of.version == task.version);
+                let new =
+                    state.cluster.services.get(&task.service).is_some_and(|of| of.version == task.version);
                 let since = task.started.unwrap_or(task.staged);
                 let health = match task.healthy {
                     Some(false) => " unhealthy",
