@@ -153,6 +153,7 @@ pub const TABLE: &[Row] = &[
     // Our own.
     row(GET, "/clusterctl/v1/cluster", Right::View),
     row(GET, "/clusterctl/v1/master", Right::View),
+    row(GET, "/clusterctl/v1/watch", Right::View),
     row(GET, "/clusterctl/v1/artifacts", Right::Fetch),
     row(GET, "/clusterctl/v1/artifacts/sha256/{sum}", Right::Fetch),
     row(&["PUT", "DELETE"], "/clusterctl/v1/artifacts/sha256/{sum}", Right::Operate),

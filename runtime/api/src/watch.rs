@@ -248,4 +248,3 @@ pub struct Deployment {
     /// What is being done: `ScaleApplication /web` and the like.
     pub doing: Vec<String>,
 }
-

@@ -122,7 +122,8 @@ impl Asked {
 
     /// Only a reign that goes on has anything to say there.
     fn asks_for_events(&self) -> bool {
-        self.room == Room::Services && self.path().trim_end_matches('/') == "/v2/events"
+        self.room == Room::Watch
+            || self.room == Room::Services && self.path().trim_end_matches('/') == "/v2/events"
     }
 }
 
@@ -452,7 +453,7 @@ impl Door {
     ) -> Response<Body> {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         match room {
-            Room::Root | Room::Ui | Room::Metrics | Room::Prometheus | Room::This if !reads => {
+            Room::Root | Room::Ui | Room::Metrics | Room::Prometheus | Room::This | Room::Watch if !reads => {
                 let allow = [(ALLOW, "GET, HEAD")];
                 (allow, message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")).into_response()
             }
@@ -486,6 +487,7 @@ impl Door {
                 None => nothing(request.uri().clone()).await,
             },
             Room::Dcos => self.from(&self.dcos, request).await,
+            Room::Watch => self.from(&rooms.watch, request).await,
             Room::Master => {
                 bounded(rooms.master.clone().fallback(nothing)).oneshot(request).await.into_response()
             }

@@ -65,6 +65,7 @@ pub(crate) fn is_own(asked: &str, room: Room, path: &str) -> bool {
             | Room::Packages
             | Room::Secrets
             | Room::Dcos
+            | Room::Watch
             | Room::Root
             | Room::Ui => false,
         }
@@ -186,6 +187,7 @@ mod tests {
             "/service/marathon/metrics",
             "/clusterctl/v1/cluster",
             "/clusterctl/v1/login",
+            "/clusterctl/v1/watch",
             "/clusterctl/v1/artifacts/sha256/0",
             "/acs/api/v1/auth/login",
             "/agent/a/files/read",

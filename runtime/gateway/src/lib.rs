@@ -26,6 +26,7 @@ mod proxy;
 mod reign;
 pub mod route;
 mod seat;
+mod watch;
 
 pub use adopt::Adopting;
 pub use lead::Gateway;

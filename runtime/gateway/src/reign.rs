@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::options::{GatewayError, Options};
+use crate::watch::Watch;
 
 /// A part that was told to end and has not is ended.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub(crate) struct Reign {
     packages_ended: Option<JoinHandle<Result<(), StoreError>>>,
     secrets: Secrets,
     secrets_ended: Option<JoinHandle<Result<(), StoreError>>>,
+    watch: Watch,
 }
 
 /// Admissions, as the master asks for them.
@@ -124,6 +126,7 @@ pub(crate) struct Rooms {
     pub(crate) services: Router,
     pub(crate) packages: Router,
     pub(crate) secrets: Router,
+    pub(crate) watch: Router,
     pub(crate) of_master: Master,
     pub(crate) of_services: Services,
     /// Where there is a login.
@@ -234,6 +237,7 @@ impl Reign {
                     }
                 };
                 Ok(Reign {
+                    watch: Watch::new(master.clone(), services.clone(), options),
                     lease: Lease { store, leadership },
                     master,
                     services,
@@ -262,6 +266,7 @@ impl Reign {
             services: self.services.router(),
             packages: self.packages.router(),
             secrets: self.secrets.router(),
+            watch: self.watch.router(),
             of_master: self.master.clone(),
             of_services: self.services.clone(),
             access: self.access.clone(),

@@ -29,6 +29,8 @@ pub enum Room {
     Dcos,
     /// Secrets.
     Secrets,
+    /// The dashboard's stream.
+    Watch,
     /// Whether this very master leads, and who does.
     This,
 }
@@ -63,6 +65,7 @@ pub fn room(path: &str) -> (Room, String) {
     let room = match path.as_str() {
         "/ping" => Room::Services,
         THIS => Room::This,
+        crate::watch::PATH => Room::Watch,
         crate::artifacts::ALL => Room::Artifacts,
         path if path.starts_with(crate::artifacts::PREFIX) => Room::Artifacts,
         path if packages::serves(path) => Room::Packages,
@@ -112,6 +115,8 @@ mod tests {
             ("/clusterctl/v1/cluster", Room::Master, "/clusterctl/v1/cluster"),
             ("/clusterctl/v1/master", Room::This, "/clusterctl/v1/master"),
             ("/clusterctl/v1/masters", Room::Master, "/clusterctl/v1/masters"),
+            ("/clusterctl/v1/watch", Room::Watch, "/clusterctl/v1/watch"),
+            ("/clusterctl/v1/watch/x", Room::Master, "/clusterctl/v1/watch/x"),
             ("/clusterctl/v1/artifacts/sha256/0", Room::Artifacts, "/clusterctl/v1/artifacts/sha256/0"),
             ("/package/search", Room::Packages, "/package/search"),
             ("/packagex", Room::Master, "/packagex"),

@@ -19,4 +19,4 @@ pub mod core;
 mod shell;
 
 pub use core::HostPaths;
-pub use shell::{Figure, Options, Services, ServicesError, batches, ping};
+pub use shell::{Figure, Options, Services, ServicesError, View, batches, ping};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Call, Client, ClientError, broken};
 
 /// The most that one event may hold, in bytes.
-const MAX_EVENT: usize = 16 << 20;
+pub(super) const MAX_EVENT: usize = 16 << 20;
 
 /// An event as it came.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,57 +19,57 @@ pub struct ServerEvent {
     pub data: Value,
 }
 
-/// A frame: the name and the data of one event.
+/// A piece of the stream: the name and the data of one event.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Frame {
-    name: String,
-    data: String,
+pub(super) struct Piece {
+    pub(super) name: String,
+    pub(super) data: String,
 }
 
 /// An event is larger than [`MAX_EVENT`].
 #[derive(Debug, PartialEq, Eq)]
-struct TooLong;
+pub(super) struct TooLong;
 
 /// Cuts events out of bytes, wherever the network cuts those. Lines end with LF or CRLF.
 #[derive(Debug, Default)]
-struct Decoder {
+pub(super) struct Decoder {
     line: Vec<u8>,
-    frame: Frame,
+    piece: Piece,
 }
 
 impl Decoder {
-    /// Takes bytes, answers the frames that they complete.
-    fn push(&mut self, bytes: &[u8]) -> Result<Vec<Frame>, TooLong> {
-        let mut frames = Vec::new();
-        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            if self.line.len() + self.frame.data.len() + piece.len() > MAX_EVENT {
+    /// Takes bytes, answers the pieces that they complete.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<Vec<Piece>, TooLong> {
+        let mut pieces = Vec::new();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() + self.piece.data.len() + part.len() > MAX_EVENT {
                 return Err(TooLong);
             }
-            self.line.extend_from_slice(piece);
+            self.line.extend_from_slice(part);
             if self.line.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
                 let text = String::from_utf8_lossy(&line);
-                frames.extend(self.line(text.trim_end_matches(['\r', '\n'])));
+                pieces.extend(self.line(text.trim_end_matches(['\r', '\n'])));
             }
         }
-        Ok(frames)
+        Ok(pieces)
     }
 
-    /// An empty line ends a frame; one without data is a sign of life.
-    fn line(&mut self, line: &str) -> Option<Frame> {
+    /// An empty line ends a piece; one without data is a sign of life.
+    fn line(&mut self, line: &str) -> Option<Piece> {
         if line.is_empty() {
-            let frame = std::mem::take(&mut self.frame);
-            return (!frame.data.is_empty()).then_some(frame);
+            let piece = std::mem::take(&mut self.piece);
+            return (!piece.data.is_empty()).then_some(piece);
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "event" => value.clone_into(&mut self.frame.name),
+            "event" => value.clone_into(&mut self.piece.name),
             "data" => {
-                if !self.frame.data.is_empty() {
-                    self.frame.data.push('\n');
+                if !self.piece.data.is_empty() {
+                    self.piece.data.push('\n');
                 }
-                self.frame.data.push_str(value);
+                self.piece.data.push_str(value);
             }
             _ => {}
         }
@@ -102,24 +102,24 @@ impl EventStream {
             else {
                 return Ok(None);
             };
-            let frames = self.decoder.push(&bytes).map_err(|TooLong| ClientError::TooLarge {
+            let pieces = self.decoder.push(&bytes).map_err(|TooLong| ClientError::TooLarge {
                 request: self.request.clone(),
                 limit: MAX_EVENT,
             })?;
-            for frame in frames {
-                let event = self.event(frame)?;
+            for piece in pieces {
+                let event = self.event(piece)?;
                 self.ready.push_back(event);
             }
         }
     }
 
-    fn event(&self, frame: Frame) -> Result<ServerEvent, ClientError> {
-        let data: Value = serde_json::from_str(&frame.data).map_err(|error| ClientError::BadAnswer {
+    fn event(&self, piece: Piece) -> Result<ServerEvent, ClientError> {
+        let data: Value = serde_json::from_str(&piece.data).map_err(|error| ClientError::BadAnswer {
             request: self.request.clone(),
             reason: format!("an event is no JSON: {error}"),
         })?;
         let named = data.get("eventType").and_then(Value::as_str).map(str::to_owned);
-        Ok(ServerEvent { kind: named.unwrap_or(frame.name), data })
+        Ok(ServerEvent { kind: named.unwrap_or(piece.name), data })
     }
 }
 

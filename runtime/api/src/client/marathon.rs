@@ -168,6 +168,17 @@ impl Client {
         self.json(Call::get(["v2", "queue"])).await
     }
 
+    /// Has a service that waits after failures launched at once.
+    ///
+    /// # Errors
+    /// See [`ClientError`]; 404 when it does not wait.
+    pub async fn reset_delay(&self, app: &AppId) -> Result<(), ClientError> {
+        let mut path = vec!["v2", "queue"];
+        path.extend(app.path().elements());
+        path.push("delay");
+        self.json(Call::new(Method::DELETE, path)).await.map(|_empty| ())
+    }
+
     /// Undoes a deployment by another one, which this answers: `{"version","deploymentId"}`.
     ///
     /// # Errors

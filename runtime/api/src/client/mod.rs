@@ -16,6 +16,7 @@ mod packages;
 mod retry;
 mod secrets;
 mod url;
+mod watch;
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +35,7 @@ pub use files::FileData;
 pub use marathon::AppEmbed;
 pub use packages::CosmosCall;
 pub use url::MasterUrl;
+pub use watch::WatchStream;
 
 /// The most that an answer may hold, in bytes: the state of a large cluster, and far from this machine's memory.
 const MAX_BODY: usize = 64 << 20;

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::watch::{Frame, Rows};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -257,4 +258,60 @@ async fn no_password_and_no_token_goes_over_a_network_in_the_clear() {
     }
     let near = client(vec![here], LONG).login("ann", &password, "").await.unwrap_err();
     assert!(matches!(near, ClientError::CannotConnect { .. }), "{near:?}");
+}
+
+/// Answers one request with this, and then says nothing and stays.
+async fn stays(said: &str) -> MasterUrl {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let answer = format!("HTTP/1.1 200 x\r\nContent-Length: 100000\r\n\r\n{said}");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // Until the other end goes.
+        let _ = stream.read_to_end(&mut rest).await;
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_cluster_is_watched_frame_by_frame_until_the_server_ends_it() {
+    let text = "event: hello\ndata: {\"type\":\"hello\",\"cluster\":\"c\",\"version\":\"1\",\"leader\":\"m\",\"epoch\":3,\"operates\":true}\n\n\
+        event: weather\ndata: {\"type\":\"weather\"}\n\n\
+        event: tasks\ndata: {\"type\":\"tasks\",\"gone\":[\"t\"]}\n\nevent: ready\ndata: {\"type\":\"ready\",\"now\":5}\n\n";
+    let server = Server::start(&[(200, text)]).await;
+    let mut watch = server.client().watch().await.unwrap();
+    let Some(Frame::Hello(hello)) = watch.next().await.unwrap() else { panic!("no hello") };
+    assert_eq!((hello.cluster.as_str(), hello.epoch, hello.user, hello.operates), ("c", 3, None, true));
+    let gone = Rows { set: Vec::new(), gone: vec!["t".to_owned()] };
+    // What is not known is passed over.
+    assert_eq!(watch.next().await.unwrap(), Some(Frame::Tasks(gone)));
+    assert_eq!(watch.next().await.unwrap(), Some(Frame::Ready { now: 5 }));
+    assert_eq!(watch.next().await.unwrap(), None);
+    assert_eq!(server.requests(), ["GET /clusterctl/v1/watch"]);
+
+    let server = Server::start(&[(200, "event: ready\ndata: {\"type\":\"ready\"}\n\n")]).await;
+    let error = server.client().watch().await.unwrap().next().await.unwrap_err();
+    assert!(matches!(error, ClientError::BadAnswer { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_watch_that_is_silent_is_given_up() {
+    let url = stays("event: ready\ndata: {\"type\":\"ready\",\"now\":5}\n\n").await;
+    let mut watch = client(vec![url], LONG).watch().await.unwrap();
+    assert_eq!(watch.next().await.unwrap(), Some(Frame::Ready { now: 5 }));
+    // From here on time leaps to the next deadline.
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    let error = watch.next().await.unwrap_err();
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
+    assert_eq!(begun.elapsed().as_secs(), 15);
+}
+
+#[tokio::test]
+async fn a_service_that_waits_is_launched_at_once_on_request() {
+    let server = Server::start(&[(204, "")]).await;
+    server.client().reset_delay(&"/shop/web".parse().unwrap()).await.unwrap();
+    assert_eq!(server.requests(), ["DELETE /v2/queue/shop/web/delay"]);
 }

@@ -418,6 +418,19 @@ pub enum ActionKind {
     ResolveArtifacts,
 }
 
+impl ActionKind {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StartApplication => "StartApplication",
+            Self::StopApplication => "StopApplication",
+            Self::ScaleApplication => "ScaleApplication",
+            Self::RestartApplication => "RestartApplication",
+            Self::ResolveArtifacts => "ResolveArtifacts",
+        }
+    }
+}
+
 /// An action of the current step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

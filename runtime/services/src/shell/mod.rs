@@ -34,7 +34,7 @@ use events::Hub;
 pub use figures::Figure;
 pub use others::ping;
 pub use run::batches;
-use view::View;
+pub use view::View;
 
 /// How long a client waits for a change to be stored.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -251,6 +251,12 @@ impl Services {
     /// Why instances of an app are not launched, in one sentence; `None` when none waits.
     pub fn why_waiting(&self, app: &AppId) -> Option<String> {
         Some(self.view().apps.get(app)?.queued.as_ref()?.why.clone())
+    }
+
+    /// What readers see, and each later moment of it; several may pass between two looks. It ends with the services.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<View>> {
+        self.view.clone()
     }
 
     fn view(&self) -> Arc<View> {

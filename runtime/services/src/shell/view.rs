@@ -8,12 +8,14 @@ use rpds::RedBlackTreeMapSync;
 use crate::core::view::AppView;
 use crate::core::{Group, State};
 
-/// All at one moment.
-#[derive(Clone, Default)]
-pub(crate) struct View {
-    pub(crate) apps: RedBlackTreeMapSync<AppId, Arc<AppView>>,
+/// All at one moment. What did not change is shared with the moment before. Copies cost nothing.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// All apps, those among them that are gone while their tasks end.
+    pub apps: RedBlackTreeMapSync<AppId, Arc<AppView>>,
     pub(crate) groups: RedBlackTreeMapSync<GroupId, Arc<Group>>,
-    pub(crate) deployments: Arc<Vec<Deployment>>,
+    /// All deployments, the oldest first.
+    pub deployments: Arc<Vec<Deployment>>,
     pub(crate) framework: Option<String>,
 }
 
