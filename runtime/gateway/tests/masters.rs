@@ -456,6 +456,68 @@ async fn a_leader_that_is_gone_is_said_to_be_so_and_its_streams_end() {
     masters.stop().await;
 }
 
+/// What is said until `ready`, each frame by its data.
+async fn until_ready(stream: &mut Response) -> Vec<Value> {
+    let (mut text, mut frames) = (String::new(), Vec::<Value>::new());
+    while frames.last().is_none_or(|frame| frame["type"] != "ready") {
+        let chunk = tokio::time::timeout(WITHIN, stream.chunk()).await.unwrap().unwrap().unwrap();
+        text += std::str::from_utf8(&chunk).unwrap();
+        let whole = text.rmatch_indices("\n\n").next().map_or(0, |(at, _)| at + 2);
+        let data = text.drain(..whole).collect::<String>();
+        let data = data.lines().filter_map(|line| line.strip_prefix("data: "));
+        frames.extend(data.map(|data| serde_json::from_str::<Value>(data).unwrap()));
+    }
+    frames
+}
+
+#[tokio::test]
+async fn a_dashboard_at_any_master_watches_the_leader_as_who_it_is() {
+    let mut masters = Masters::start(2).await;
+    let (admin, nobody) = (masters.admin(), masters.client(None));
+    let (leader, follower) = masters.settled().await;
+    assert_eq!(create(&admin, leader, "/one").await.status(), 201);
+    let viewer = json!({"role": "viewer", "password": PASSWORD});
+    let made = ask(&admin, Method::PUT, leader, "/clusterctl/v1/users/joe", Some(viewer)).await;
+    assert!(made.status().is_success(), "{}", made.text().await.unwrap());
+    let by = format!("joe:{PASSWORD}");
+    let basic = format!("Basic {}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, by));
+    let watch = |one: &One| format!("{}/clusterctl/v1/watch", one.url);
+    for one in [leader, follower] {
+        assert_eq!(nobody.get(watch(one)).send().await.unwrap().status(), 401);
+        for (by, credential, user, operates) in
+            [(&admin, None, "operator", true), (&nobody, Some(&basic), "joe", false)]
+        {
+            let mut request = by.get(watch(one));
+            if let Some(credential) = credential {
+                request = request.header("authorization", credential);
+            }
+            let mut stream = request.send().await.unwrap();
+            let frames = until_ready(&mut stream).await;
+            let hello = &frames[0];
+            assert_eq!((&hello["user"], &hello["operates"]), (&json!(user), &json!(operates)), "{hello}");
+            assert_eq!(hello["cluster"], json!(CLUSTER));
+            assert_eq!(frames[1]["set"][0]["id"], json!("/one"), "{frames:?}");
+        }
+    }
+
+    // Through the follower, until another one leads.
+    let mut stream = admin.get(watch(follower)).send().await.unwrap();
+    let first = until_ready(&mut stream).await;
+    let gone = leader.address.clone();
+    let at = masters.all.iter().position(|one| one.address == gone).unwrap();
+    masters.all.remove(at).gateway.stop().await.unwrap();
+    let ended = async { while let Ok(Some(_)) = stream.chunk().await {} };
+    tokio::time::timeout(WITHIN, ended).await.unwrap();
+    let left = &masters.all[0];
+    left.until(|now| *now == Standing::Leads).await;
+    let mut stream = admin.get(watch(left)).send().await.unwrap();
+    let next = until_ready(&mut stream).await;
+    assert!(next[0]["epoch"].as_u64() > first[0]["epoch"].as_u64(), "{next:?}");
+    assert_ne!(next[0]["leader"], first[0]["leader"]);
+    assert_eq!(next[1]["set"][0]["id"], json!("/one"));
+    masters.stop().await;
+}
+
 #[tokio::test]
 async fn what_the_only_master_had_in_a_file_is_what_several_have() {
     let mut masters = Masters::start(0).await;
