@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::text::{Line, Span};
@@ -12,11 +12,14 @@ use serde_json::json;
 use crate::Effect;
 use crate::cluster::{Cluster, Happening};
 use crate::draw::{panel, sentence, unread};
+use crate::filter::{Fields, Kind, Prompt, Row};
 use crate::keys::{Binding, looks};
 use crate::list::List;
 use crate::state::{Page, State, Wanted as For};
 use crate::text::{clean, clock, pad};
 use crate::theme::{Look, Tone};
+
+const FIELDS: Fields = &[("kind", Kind::Text), ("level", Kind::Text), ("subject", Kind::Text)];
 
 /// What this page remembers.
 #[derive(Debug, Default)]
@@ -26,10 +29,7 @@ pub(crate) struct Events {
     stays: bool,
     /// What is under the cursor shows whole.
     raw: bool,
-    /// The words that all must be in a line.
-    filter: String,
-    /// The filter is being typed.
-    typing: bool,
+    prompt: Prompt,
     /// Which happenings pass the filter, as their numbers; and for what that was made.
     passing: RefCell<Passing>,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Saved;
 
 /// Whether letters go into a text.
 pub(crate) fn types(state: &State) -> bool {
-    state.events.typing
+    state.events.prompt.open
 }
 
 /// The answer to saving: a path.
@@ -61,7 +61,7 @@ pub(crate) fn saved(state: &mut State, result: Result<serde_json::Value, crate::
 
 /// What keys do here.
 pub(crate) fn bindings(state: &State) -> Vec<Binding> {
-    if state.events.typing {
+    if state.events.prompt.open {
         return vec![looks("enter", "keep the filter"), looks("esc", "no filter")];
     }
     vec![
@@ -83,20 +83,27 @@ pub(crate) fn level(tone: Tone) -> &'static str {
     }
 }
 
-/// Whether `words`, small letters, are all in it.
-fn passes(event: &Happening, words: &[String]) -> bool {
-    let has = |text: &str, word: &str| {
-        let (text, word) = (text.as_bytes(), word.as_bytes());
-        text.len() >= word.len() && text.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
-    };
-    words.iter().all(|word| match word.split_once(':') {
-        Some(("kind", kind)) => kind.split('|').any(|kind| event.kind == kind),
-        Some(("level", wanted)) => wanted.split('|').any(|wanted| level(event.tone) == wanted),
-        _ => match word.strip_prefix('!') {
-            Some(not) if !not.is_empty() => !has(&event.subject, not) && !has(&event.text, not),
-            _ => has(&event.subject, word) || has(&event.text, word) || has(event.kind, word),
-        },
-    })
+impl Row for Happening {
+    fn any(&self, fits: &dyn Fn(&str) -> bool) -> bool {
+        fits(&self.subject) || fits(&self.text) || fits(self.kind)
+    }
+
+    fn text(&self, field: &str, fits: &dyn Fn(&str) -> bool) -> bool {
+        match field {
+            "kind" => fits(self.kind),
+            "level" => fits(level(self.tone)),
+            "subject" => fits(&self.subject),
+            _ => false,
+        }
+    }
+
+    fn number(&self, _field: &str) -> Option<f64> {
+        None
+    }
+
+    fn label(&self, _key: &str) -> Option<&str> {
+        None
+    }
 }
 
 impl Events {
@@ -104,16 +111,15 @@ impl Events {
     fn look_through(&self, cluster: &Cluster) {
         let mut passing = self.passing.borrow_mut();
         let first = cluster.happened - cluster.events.len() as u64;
-        if passing.filter != self.filter || passing.seen > cluster.happened {
-            *passing = Passing { filter: self.filter.clone(), ..Passing::default() };
+        if passing.filter != self.prompt.typed || passing.seen > cluster.happened {
+            *passing = Passing { filter: self.prompt.typed.clone(), ..Passing::default() };
         }
         while passing.numbers.front().is_some_and(|number| *number < first) {
             passing.numbers.pop_front();
         }
-        let words: Vec<String> = self.filter.split_whitespace().map(str::to_lowercase).collect();
         let from = usize::try_from(passing.seen.saturating_sub(first)).unwrap_or(usize::MAX);
         for (number, event) in (passing.seen.max(first)..).zip(cluster.events.iter().skip(from)) {
-            if passes(event, &words) {
+            if self.prompt.filter.fits(event) {
                 passing.numbers.push_back(number);
             }
         }
@@ -207,20 +213,8 @@ fn as_json(event: &Happening) -> serde_json::Value {
 /// Takes a key; nothing when it has no use for it.
 pub(crate) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
     let page = &mut state.events;
-    if page.typing {
-        match key.code {
-            KeyCode::Esc => {
-                page.typing = false;
-                page.filter.clear();
-            }
-            KeyCode::Enter => page.typing = false,
-            KeyCode::Backspace => {
-                page.filter.pop();
-            }
-            KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => page.filter.clear(),
-            KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) => page.filter.push(c),
-            _ => {}
-        }
+    if page.prompt.open {
+        page.prompt.key(key, FIELDS);
         return Some(Vec::new());
     }
     let count = page.count(&state.cluster);
@@ -231,11 +225,11 @@ pub(crate) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
         return Some(Vec::new());
     }
     match key.code {
-        KeyCode::Char('/') => page.typing = true,
+        KeyCode::Char('/') => page.prompt.open = true,
         KeyCode::Char('s') => page.stays = !page.stays,
         KeyCode::Char('y') => page.raw = !page.raw,
         KeyCode::Esc | KeyCode::Char('q') if page.raw => page.raw = false,
-        KeyCode::Esc | KeyCode::Char('q') if !page.filter.is_empty() => page.filter.clear(),
+        KeyCode::Esc | KeyCode::Char('q') if page.prompt.clear() => {}
         KeyCode::Enter => {
             let event = page.at(&state.cluster, page.list.cursor)?.clone();
             return Some(open(state, &event));
@@ -305,8 +299,8 @@ pub(crate) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
             "follows"
         }
     );
-    if page.typing || !page.filter.is_empty() {
-        title = format!("{title} · filter: {}{}", page.filter, if page.typing { "_" } else { "" });
+    if let Some(chip) = page.prompt.chip() {
+        title = format!("{title} · {chip}");
     }
     let (upper, lower) = places(state, place);
     let inside = panel(state, &title, true, upper, canvas);
