@@ -363,12 +363,10 @@ fn deploying(step: usize) -> Deployment {
 
 #[test]
 fn deployments_are_told_together_when_one_differs() {
-    let with = |deployments: Vec<Deployment>| Views {
-        master: Arc::new(agents(0)),
-        services: Arc::new(services::View {
-            deployments: Arc::new(deployments),
-            ..services::View::default()
-        }),
+    let with = |deployments: Vec<Deployment>| {
+        let mut services = services::View::default();
+        services.deployments = Arc::new(deployments);
+        Views { master: Arc::new(agents(0)), services: Arc::new(services) }
     };
     let row = |step: u32| watch::Deployment {
         id: "00000000-0000-4000-8000-000000000001".to_owned(),
