@@ -68,14 +68,17 @@ impl Needle {
     }
 
     fn pattern(pattern: &str) -> Result<Self, String> {
-        RegexBuilder::new(pattern).case_insensitive(true).size_limit(1 << 20).build().map(Self::Pattern).map_err(
-            |error| {
+        RegexBuilder::new(pattern)
+            .case_insensitive(true)
+            .size_limit(1 << 20)
+            .build()
+            .map(Self::Pattern)
+            .map_err(|error| {
                 // The last line says it; those before draw the place.
                 let text = error.to_string();
                 let last = text.lines().last().unwrap_or_default();
                 format!("~{pattern}: {}", last.strip_prefix("error: ").unwrap_or(last))
-            },
-        )
+            })
     }
 
     pub(crate) fn is_in(&self, text: &str) -> bool {
@@ -92,7 +95,10 @@ impl Needle {
             Self::Word(word) => find(text.as_bytes(), word, from).map(|at| at..at + word.len()),
             Self::Pattern(pattern) => {
                 let rest = text.get(from..)?;
-                pattern.find_iter(rest).find(|found| !found.is_empty()).map(|m| from + m.start()..from + m.end())
+                pattern
+                    .find_iter(rest)
+                    .find(|found| !found.is_empty())
+                    .map(|m| from + m.start()..from + m.end())
             }
         }
     }
@@ -130,13 +136,15 @@ impl Test {
         match self {
             Self::Any(needle) => row.any(&|text| needle.is_in(text)),
             Self::Text(field, needle) => row.text(field, &|text| needle.is_in(text)),
-            Self::Number(field, comparison, wanted) => row.number(field).is_some_and(|found| match comparison {
-                Comparison::Less => found < *wanted,
-                Comparison::AtMost => found <= *wanted,
-                Comparison::Same => (found - wanted).abs() < 1e-9,
-                Comparison::AtLeast => found >= *wanted,
-                Comparison::More => found > *wanted,
-            }),
+            Self::Number(field, comparison, wanted) => {
+                row.number(field).is_some_and(|found| match comparison {
+                    Comparison::Less => found < *wanted,
+                    Comparison::AtMost => found <= *wanted,
+                    Comparison::Same => (found - wanted).abs() < 1e-9,
+                    Comparison::AtLeast => found >= *wanted,
+                    Comparison::More => found > *wanted,
+                })
+            }
             Self::Label(key, None) => row.label(key).is_some(),
             Self::Label(key, Some(value)) => {
                 row.label(key).is_some_and(|found| found.eq_ignore_ascii_case(value))
@@ -323,7 +331,8 @@ impl Prompt {
 
     /// As a title shows it: while it is typed with a cursor; nothing where there is none.
     pub(crate) fn chip(&self) -> Option<String> {
-        let fault = self.filter.fault.as_ref().map(|fault| format!(" ({})", clean(fault))).unwrap_or_default();
+        let fault =
+            self.filter.fault.as_ref().map(|fault| format!(" ({})", clean(fault))).unwrap_or_default();
         match (self.open, self.typed.is_empty()) {
             (true, _) => Some(format!("/{}_{fault}", clean(&self.typed))),
             (false, false) => Some(format!("/{} ×{fault}", clean(&self.typed))),

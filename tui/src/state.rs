@@ -108,6 +108,8 @@ pub struct State {
     pub(crate) dialog: Option<Dialog>,
     pub(crate) help: Option<Help>,
     pub(crate) palette: Option<Palette>,
+    /// What was done with the palette, the oldest first.
+    pub(crate) palette_history: Vec<String>,
     pub(crate) message: Option<Message>,
     pub(crate) mouse: bool,
     /// While it is on, what is shown stays as it is; frames wait here.
@@ -303,6 +305,7 @@ impl State {
             self.asked_masters = now;
             effects.push(self.ask(Wanted::Masters, Request::Cluster));
         }
+        effects.extend(services::tick(self));
         effects.extend(universe::tick(self));
         effects
     }

@@ -1,0 +1,1 @@
+//! Keys, answers and screens of this page.
