@@ -158,6 +158,7 @@ mod tests {
             message: message.to_owned(),
             mistakes: Vec::new(),
             deployments: Vec::new(),
+            body: serde_json::Value::Null,
         }
     }
 
