@@ -278,12 +278,6 @@ impl Form {
         self.gathered(Field::kept_for_eyes)
     }
 
-    /// How many options differ.
-    pub(crate) fn changes(&self) -> usize {
-        self.fields.iter().filter(|field| field.kept().is_some()).count()
-            + self.extra.as_object().map_or(0, Map::len)
-    }
-
     /// All as YAML, but for secrets.
     pub(crate) fn yaml(&self) -> String {
         let mut all = merge(self.defaults.clone(), self.options());

@@ -35,9 +35,9 @@ pub(super) struct Draft {
     pub(super) id: String,
     id_touched: bool,
     /// The keys go to the id.
-    at_id: bool,
-    section: usize,
-    list: List,
+    pub(super) at_id: bool,
+    pub(super) section: usize,
+    pub(super) list: List,
     pub(super) review: Option<Review>,
     /// The options that are installed could not be read.
     lost: bool,
@@ -131,7 +131,7 @@ impl Draft {
         }
     }
 
-    fn current(&self) -> Option<&Field> {
+    pub(super) fn current(&self) -> Option<&Field> {
         self.form.fields.get(self.field()?)
     }
 
