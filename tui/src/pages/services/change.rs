@@ -87,6 +87,11 @@ pub(crate) struct Review {
 }
 
 impl Review {
+    #[cfg(test)]
+    pub(super) fn can_send(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
     pub(super) fn bindings(&self) -> Vec<Binding> {
         let mut all = vec![looks("tab", "button"), looks("enter", "choose"), looks("j k", "scroll")];
         if self.draft.is_some() {
