@@ -5,7 +5,6 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use serde_json::Value;
 
-use crate::form::{Form, shown};
 use crate::state::State;
 use crate::text::{clean, fit, mebibytes, pad};
 use crate::theme::Tone;
@@ -17,7 +16,7 @@ const NAMES: usize = 13;
 
 /// Whether a package that was read says that nobody has run it.
 pub(super) fn untested(page: &Universe, name: &str, version: &str) -> bool {
-    matches!(page.package(name, version), Some(Ok(package)) if package.get("tested") == Some(&Value::Bool(false)))
+    matches!(page.package(name, version), Some(Ok(known)) if known.package.get("tested") == Some(&Value::Bool(false)))
 }
 
 /// A number without needless zeros.
@@ -31,8 +30,8 @@ pub(super) fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
     let look = state.look();
     let page = &state.universe;
     let Some((name, version)) = list::chosen(page) else { return Vec::new() };
-    let package = match page.package(name, version) {
-        Some(Ok(package)) => package,
+    let known = match page.package(name, version) {
+        Some(Ok(known)) => known,
         Some(Err(failed)) => {
             let words = list::blamed(failed, "h and l choose another version");
             let lines = wrap(&clean(&words), columns).into_iter();
@@ -40,6 +39,7 @@ pub(super) fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
         }
         None => return vec![Line::styled(look.plain("Reading …"), look.tone(Tone::Moving))],
     };
+    let package = &known.package;
     let mut lines: Vec<Line<'static>> = Vec::new();
     let room = columns.saturating_sub(NAMES).max(10);
     let fact = |name: &str, tone: Option<Tone>, value: &str, lines: &mut Vec<Line<'static>>| {
@@ -100,26 +100,21 @@ pub(super) fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
             fact("room now", Some(tone), &words, &mut lines);
         }
     }
-    let config = package.get("config").unwrap_or(&Value::Null);
-    let form = Form::new(config, &Value::Null);
-    let options = match (form.fields.len(), form.needed()) {
+    let sections = super::count(known.sections as u64, "section");
+    let options = match (known.options.len(), known.needed) {
         (0, _) => "none".to_owned(),
-        (all, 0) => {
-            format!("{all} in {}, all have defaults", super::count(form.sections.len() as u64, "section"))
-        }
-        (all, needed) => format!(
-            "{all} in {}, {needed} without a default have to be set",
-            super::count(form.sections.len() as u64, "section")
-        ),
+        (all, 0) => format!("{all} in {sections}, all have defaults"),
+        (all, needed) => format!("{all} in {sections}, {needed} without a default have to be set"),
     };
     fact("options", None, &options, &mut lines);
     if let Some(web) = package.get("web").filter(|web| web.is_object()) {
         let app = match text(web, "app") {
             "" => String::new(),
-            app => format!("of {app}, "),
+            app => format!("{app}: "),
         };
         let port = web.get("port").and_then(Value::as_u64).unwrap_or(0);
-        fact("web", None, &format!("{app}port {port}, {}", text(web, "path")), &mut lines);
+        let words = format!("{app}port number {} of each instance, {}", port + 1, text(web, "path"));
+        fact("web", None, &words, &mut lines);
     }
     let versions = list::versions(page, name);
     if versions.len() > 1 {
@@ -159,23 +154,16 @@ fn options(state: &State, columns: usize) -> Vec<Line<'static>> {
     let look = state.look();
     let page = &state.universe;
     let Some((name, version)) = list::chosen(page) else { return Vec::new() };
-    let Some(Ok(package)) = page.package(name, version) else { return Vec::new() };
-    let form = Form::new(package.get("config").unwrap_or(&Value::Null), &Value::Null);
-    if form.fields.is_empty() {
+    let Some(Ok(known)) = page.package(name, version) else { return Vec::new() };
+    if known.options.is_empty() {
         return Vec::new();
     }
     let mut lines = vec![Line::default(), Line::styled("Options", look.strong())];
-    for field in &form.fields {
-        let default = match &field.default {
-            Some(_) if field.hidden() => "secret".to_owned(),
-            Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
-            Some(default) => fit(&clean(&shown(default)), 24),
-            None if field.required => "required".to_owned(),
-            None => look.plain("–"),
-        };
-        let name = look.plain(&clean(&field.path.join(".")));
+    for (name, default, about) in &known.options {
+        let default = fit(&clean(default), 24);
+        let name = look.plain(&clean(name));
         let room = columns.saturating_sub(58);
-        let mut about = wrap(&clean(&field.about), room.max(20)).into_iter();
+        let mut about = wrap(&clean(about), room.max(20)).into_iter();
         if room < 20 {
             lines.push(Line::from_iter([
                 Span::raw(format!(" {}  ", pad(&name, 30))),

@@ -321,9 +321,13 @@ pub(super) fn click(state: &mut State, column: u16, row: u16) -> Vec<Effect> {
 }
 
 pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
-    let [left, right] = places(place);
     let page = &state.universe;
     let search = &page.search;
+    let [left, right] = match &search.found {
+        Some(found) if !found.is_empty() => places(place),
+        // There is nothing to tell of.
+        _ => [place, Rect { width: 0, ..place }],
+    };
     let look = state.look();
     let count = search.found.as_ref().map(Vec::len);
     let of = match (count, search.all) {
@@ -369,14 +373,18 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
         crate::draw::sentence(state, Tone::Off, &words, rows, canvas);
     }
     let window = search.list.window(found.len(), usize::from(rows.height));
+    let widest = |of: &dyn Fn(&Found) -> usize| found[window.clone()].iter().map(of).max().unwrap_or(0);
+    let version = |one: &Found| page.chosen.get(&one.name).unwrap_or(&one.version).clone();
+    let names = widest(&|one| width(&one.name)).clamp(10, 28);
+    let numbers = widest(&|one| width(&version(one))).clamp(5, 12);
     let lines = found.iter().enumerate().skip(window.start).take(window.len()).map(|(at, one)| {
         let here = at == search.list.cursor;
         let mut spans = vec![
             Span::raw(look.plain(if here { "▌" } else { " " })),
-            Span::raw(pad(&look.plain(&clean(&one.name)), 20)),
-            Span::raw(" "),
-            Span::raw(pad(&clean(page.chosen.get(&one.name).unwrap_or(&one.version)), 11)),
-            Span::raw(" "),
+            Span::raw(pad(&look.plain(&clean(&one.name)), names)),
+            Span::raw("  "),
+            Span::raw(pad(&look.plain(&clean(&version(one))), numbers)),
+            Span::raw("  "),
         ];
         let there: Vec<_> = page.installed_of(&one.name).collect();
         match there.as_slice() {
@@ -391,8 +399,7 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
                 look.tone(Tone::Good),
             )),
         }
-        let untested = one.untested
-            || detail::untested(page, &one.name, page.chosen.get(&one.name).unwrap_or(&one.version));
+        let untested = one.untested || detail::untested(page, &one.name, &version(one));
         if untested {
             spans.push(Span::styled(format!("{} untested  ", look.glyph(Tone::Look)), look.tone(Tone::Look)));
         }

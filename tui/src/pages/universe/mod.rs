@@ -20,6 +20,7 @@ use ratatui::widgets::Widget;
 use serde_json::Value;
 
 use crate::dialog::{Asks, Dialog};
+use crate::form::Form;
 use crate::keys::{Binding, changes, looks};
 use crate::list::List;
 use crate::state::{State, Wanted as All};
@@ -39,7 +40,9 @@ pub(crate) struct Universe {
     installed: Option<Vec<Installed>>,
     /// Which services of packages there were when that was asked.
     seen: Vec<(String, String)>,
-    described: BTreeMap<(String, String), Result<Arc<Value>, Failed>>,
+    /// The generation of the cluster that this was last compared with.
+    compared: u64,
+    described: BTreeMap<(String, String), Result<Known, Failed>>,
     /// The versions of packages, the newest first.
     versions: BTreeMap<String, Vec<String>>,
     describing: Option<u64>,
@@ -76,6 +79,39 @@ struct Installed {
     version: String,
     /// What its definition says of its removal.
     notes: String,
+}
+
+/// A package that was read, and what is said of its options: to make their form takes long.
+#[derive(Clone, Debug)]
+struct Known {
+    package: Arc<Value>,
+    sections: usize,
+    /// How many have no default and are required.
+    needed: usize,
+    /// Name, default and description.
+    options: Vec<(String, String, String)>,
+}
+
+impl Known {
+    fn new(package: Value) -> Self {
+        let form = Form::new(package.get("config").unwrap_or(&Value::Null), &Value::Null);
+        let options = form.fields.iter().map(|field| {
+            let default = match &field.default {
+                Some(_) if field.hidden() => "secret".to_owned(),
+                Some(Value::String(text)) if text.is_empty() => "empty".to_owned(),
+                Some(default) => crate::form::shown(default),
+                None if field.required => "required".to_owned(),
+                None => "–".to_owned(),
+            };
+            (field.path.join("."), default, field.about.clone())
+        });
+        Self {
+            options: options.collect(),
+            sections: form.sections.len(),
+            needed: form.needed(),
+            package: Arc::new(package),
+        }
+    }
 }
 
 /// For what an answer is.
@@ -145,8 +181,8 @@ pub(crate) fn answer(
             if state.universe.describing == Some(number) {
                 state.universe.describing = None;
             }
-            let package =
-                result.map(|mut answer| Arc::new(answer.get_mut("package").map_or(Value::Null, Value::take)));
+            let package = result
+                .map(|mut answer| Known::new(answer.get_mut("package").map_or(Value::Null, Value::take)));
             // A few hundred are few; more than that are forgotten.
             if state.universe.described.len() > 300 {
                 state.universe.described.clear();
@@ -193,7 +229,7 @@ impl Universe {
         self.installed.iter().flatten().filter(move |one| one.name == name)
     }
 
-    fn package(&self, name: &str, version: &str) -> Option<&Result<Arc<Value>, Failed>> {
+    fn package(&self, name: &str, version: &str) -> Option<&Result<Known, Failed>> {
         self.described.get(&(name.to_owned(), version.to_owned()))
     }
 }
@@ -236,8 +272,12 @@ pub(crate) fn tick(state: &mut State) -> Vec<Effect> {
     let mut effects = Vec::new();
     if state.page == crate::Page::Universe {
         effects.extend(list::tick(state));
-        if state.universe.installed.is_some() && state.universe.seen != seen(state) {
-            effects.push(ask_installed(state));
+        let generation = state.cluster.generation;
+        if state.universe.installed.is_some() && state.universe.compared != generation {
+            state.universe.compared = generation;
+            if state.universe.seen != seen(state) {
+                effects.push(ask_installed(state));
+            }
         }
     }
     effects
@@ -282,12 +322,15 @@ pub(crate) fn bindings(state: &State) -> Vec<Binding> {
             keys.extend([install, looks("j k", "line"), looks("esc", "back to the options")]);
         }
         View::Progress => {
-            keys.extend([looks("h l", "another one"), looks("enter", "open the service")]);
-            if page.jobs.get(page.job).is_some_and(Job::failed) && page.draft.is_some() {
-                keys.push(looks("e", "change options"));
-                keys.push(changes("T", "try again"));
+            let job = page.jobs.get(page.job);
+            if job.is_some_and(Job::failed) && page.draft.is_some() {
+                keys.extend([looks("e", "change options"), changes("T", "try again")]);
             }
-            keys.push(looks("esc", "leave: it goes on"));
+            let leave = if job.is_some_and(Job::moves) { "leave: it goes on" } else { "packages" };
+            keys.extend([looks("enter", "open the service"), looks("esc", leave)]);
+            if page.jobs.len() > 1 {
+                keys.push(looks("h l", "another one"));
+            }
         }
     }
     keys
@@ -352,7 +395,7 @@ fn begin(state: &mut State, name: &str, version: &str, target: Option<&str>) -> 
         return Vec::new();
     }
     let package = match state.universe.package(name, version) {
-        Some(Ok(package)) => Arc::clone(package),
+        Some(Ok(known)) => Arc::clone(&known.package),
         Some(Err(failed)) => {
             let text = format!("{name} {version} cannot be read: {}", failed.text);
             state.say(Tone::Bad, text);

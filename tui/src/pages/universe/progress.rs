@@ -201,8 +201,9 @@ pub(super) fn answered(state: &mut State, number: u64, result: Result<Value, Fai
     };
     match result {
         Ok(answer) => {
-            for step in &mut job.steps {
-                step.ended.get_or_insert(now);
+            for step in job.steps.iter_mut().filter(|step| step.ended.is_none()) {
+                step.ended = Some(now);
+                step.what = "done".to_owned();
             }
             if state.universe.draft.as_ref().is_some_and(sent_by) {
                 state.universe.draft = None;
@@ -436,6 +437,8 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
             let room = usize::from(inside.height).saturating_sub(lines.len() + 8).max(3);
             let mut left = room;
             let mut more = 0;
+            let hosts = services.iter().flat_map(|service| state.cluster.tasks_of(&service.id));
+            let host = hosts.map(|task| width(&task.host)).max().unwrap_or(0).min(24);
             for service in &services {
                 if services.len() > 1 {
                     let (tone, word) = service_status(service);
@@ -473,7 +476,8 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
                         None if service.checked => "not checked yet",
                         None => "",
                     };
-                    let words = format!("{} {}  {health}", pad(&word(&task.state), 11), pad(&task.host, 16));
+                    let words =
+                        format!("{} {}  {health}", pad(&word(&task.state), 11), pad(&task.host, host));
                     let began = task.started.unwrap_or(task.staged);
                     row(
                         5,

@@ -479,10 +479,10 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
     let [facts, definition] = if wide {
         Layout::horizontal([Constraint::Percentage(52), Constraint::Fill(1)]).areas(middle)
     } else {
-        Layout::vertical([Constraint::Percentage(60), Constraint::Fill(1)]).areas(middle)
+        Layout::vertical([Constraint::Percentage(76), Constraint::Fill(1)]).areas(middle)
     };
     let changed = super::yaml_lines(&draft.form.differs());
-    let rows = u16::try_from(changed.len().max(1) + 2).unwrap_or(u16::MAX).min(facts.height / 3).max(3);
+    let rows = u16::try_from(changed.len().max(1) + 2).unwrap_or(u16::MAX).min(facts.height * 2 / 5).max(3);
     let [taken, differs] = Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(facts);
     let inside = crate::draw::panel(state, "What it takes", false, taken, canvas);
     super::put(summary(state, usize::from(inside.width)), inside, canvas);
