@@ -28,6 +28,9 @@ enum Change<T> {
     Gone(String),
 }
 
+/// What was, and what is: one of them at least.
+type Pair<T> = (Option<T>, Option<T>);
+
 /// One health per task.
 type Instance<'a> = (&'a Arc<marathon::Task>, Option<bool>);
 
@@ -57,7 +60,9 @@ fn nodes<'a>(
     differing(before, new.agents.iter(), |old, new| Arc::ptr_eq(old, new)).filter_map(|pair| match pair {
         (Some((id, _)), None) => Some(Change::Gone(id.to_string())),
         // By one clock: two moments of it differ in how they turn into dates.
-        (was, is) => set(was.map(|(_, agent)| rows::node(agent, new.now)), rows::node(is?.1, new.now)),
+        (was, is) => {
+            set(was.map(|(_, agent)| rows::node(agent, new.now)).as_ref(), rows::node(is?.1, new.now))
+        }
     })
 }
 
@@ -69,7 +74,7 @@ fn services_of<'a>(
         (Some((id, _)), None) => Some(Change::Gone(id.to_string())),
         (was, is) => {
             let (id, view) = is?;
-            set(was.map(|(_, view)| rows::service(id, view)), rows::service(id, view))
+            set(was.map(|(_, view)| rows::service(id, view)).as_ref(), rows::service(id, view))
         }
     })
 }
@@ -90,7 +95,7 @@ fn tasks<'a>(
                 Some(was) if of_is.as_ref() == Some(&was.id) => (Some(was), None),
                 was => (None, was.map(|was| Change::Gone(was.id))),
             };
-            gone.into_iter().chain(is.and_then(|is| set(kept, is)))
+            gone.into_iter().chain(is.and_then(|is| set(kept.as_ref(), is)))
         })
 }
 
@@ -109,7 +114,7 @@ type App<'a> = (&'a AppId, &'a Arc<AppView>);
 fn differing_apps<'a>(
     old: Option<&'a services::View>,
     new: &'a services::View,
-) -> impl Iterator<Item = (Option<App<'a>>, Option<App<'a>>)> + Send + use<'a> {
+) -> impl Iterator<Item = Pair<App<'a>>> + Send + use<'a> {
     let before = old.into_iter().flat_map(|view| view.apps.iter());
     differing(before, new.apps.iter(), |old, new| Arc::ptr_eq(old, new))
 }
@@ -122,8 +127,8 @@ fn instances(app: Option<App<'_>>) -> impl Iterator<Item = (Uuid, Instance<'_>)>
     })
 }
 
-fn set<T: PartialEq>(was: Option<T>, is: T) -> Option<Change<T>> {
-    (was.as_ref() != Some(&is)).then_some(Change::Set(is))
+fn set<T: PartialEq>(was: Option<&T>, is: T) -> Option<Change<T>> {
+    (was != Some(&is)).then_some(Change::Set(is))
 }
 
 /// What two sorted lists do not have in common: on one side only, or on both under the same key and not `same`. Keys are looked at
@@ -132,7 +137,7 @@ fn differing<K: Ord, V>(
     old: impl Iterator<Item = (K, V)>,
     new: impl Iterator<Item = (K, V)>,
     same: impl Fn(&V, &V) -> bool,
-) -> impl Iterator<Item = (Option<(K, V)>, Option<(K, V)>)> {
+) -> impl Iterator<Item = Pair<(K, V)>> {
     let (mut old, mut new) = (old.peekable(), new.peekable());
     from_fn(move || {
         loop {
