@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+pub(crate) mod catalogue;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
