@@ -231,6 +231,7 @@ pub(super) fn edit(state: &mut State, id: &str, app: Value) -> Vec<Effect> {
         state.say(Tone::Bad, format!("cannot edit {id}: the cluster has answered without its definition"));
         return Vec::new();
     }
+    state.message = None;
     let text = json(&bare(app));
     to_editor(state, Draft { id: Some(id.to_owned()), version, before: text.clone(), text })
 }

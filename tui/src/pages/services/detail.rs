@@ -210,6 +210,7 @@ impl Detail {
         };
         // A glyph of the ASCII set is none of the characters that `panel` replaces.
         let inside = panel(state, &title, focused, place, canvas);
+        let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
         if let (Some((tone, text)), None) = (unread(state), service) {
             return sentence(state, tone, &text, inside, canvas);
         }
@@ -298,10 +299,12 @@ impl Detail {
                 ),
             ));
         }
-        if let Some(waiting) = &service.waiting {
+        // The tab Why begins with these two.
+        let why = self.tab == Tab::Why;
+        if let Some(waiting) = service.waiting.as_ref().filter(|_| !why) {
             lines.push((Some(Tone::Look), why::waits(waiting, state.now)));
         }
-        if let Some(failure) = &service.failure {
+        if let Some(failure) = service.failure.as_ref().filter(|_| !why) {
             lines.push((Some(Tone::Bad), why::failed(failure)));
         }
         // The tabs and some of what is in them stay in sight.
@@ -348,7 +351,7 @@ impl Detail {
             };
             return sentence(state, tone, text, place, canvas);
         }
-        let room = Rect { x: place.x + 1, width: place.width.saturating_sub(1), ..place };
+        let room = Rect { x: place.x + 2, width: place.width.saturating_sub(2), ..place };
         let stands = stands(TASKS, room);
         headings(state, TASKS, &stands, place.y, canvas);
         let body = below(place, 1);
@@ -414,7 +417,7 @@ impl Detail {
             let text = "No task of this service has a port. Its definition asks for them with portDefinitions, or in its container.";
             return sentence(state, Tone::Off, text, place, canvas);
         }
-        let room = Rect { x: place.x + 1, width: place.width.saturating_sub(1), ..place };
+        let room = Rect { x: place.x + 2, width: place.width.saturating_sub(2), ..place };
         let stands = stands(COLUMNS, room);
         headings(state, COLUMNS, &stands, place.y, canvas);
         let body = below(place, 1);

@@ -468,7 +468,7 @@ impl Table {
             };
             return sentence(state, tone, text, inside, canvas);
         }
-        let room = Rect { x: inside.x + 1, width: inside.width.saturating_sub(1), ..inside };
+        let room = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
         let stands = stands(COLUMNS, room);
         headings(state, COLUMNS, &stands, inside.y, canvas);
         let body = below(inside, 1);

@@ -304,6 +304,19 @@ pub(crate) fn click(state: &mut State, column: u16, row: u16) -> Vec<Effect> {
 }
 
 pub(crate) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
+    draw_all(state, place, canvas);
+    if state.look().ascii {
+        // What was cut to fit, and what else may have come in from outside.
+        for at in place.positions() {
+            if let Some(cell) = canvas.cell_mut(at).filter(|cell| !cell.symbol().is_ascii()) {
+                let plain = state.look().plain(cell.symbol());
+                cell.set_char(plain.chars().next().unwrap_or('?'));
+            }
+        }
+    }
+}
+
+fn draw_all(state: &State, place: Rect, canvas: &mut Buffer) {
     if let Some(review) = &state.services.review {
         return review.draw(state, place, canvas);
     }

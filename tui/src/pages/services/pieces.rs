@@ -29,8 +29,11 @@ pub(super) const fn figure(title: &'static str, width: u16, keep: u8) -> Column 
 /// Where a column stands: x and width.
 pub(super) type Stand = Option<(u16, u16)>;
 
-/// Where each column stands in that room; nothing for those that have no room. The first has its width at the least, and what is
-/// left over.
+/// How much wider than asked for the first column becomes: beyond that, the eye loses the row.
+const SPARE: u16 = 48;
+
+/// Where each column stands in that room; nothing for those that have no room. The first has its width at the least, and some
+/// of what is left over.
 pub(super) fn stands(all: &[Column], room: Rect) -> Vec<Stand> {
     let mut kept = vec![true; all.len()];
     let taken = |kept: &[bool]| -> u16 {
@@ -43,7 +46,7 @@ pub(super) fn stands(all: &[Column], room: Rect) -> Vec<Stand> {
             None => break,
         }
     }
-    let spare = (room.width + 1).saturating_sub(taken(&kept));
+    let spare = (room.width + 1).saturating_sub(taken(&kept)).min(SPARE);
     let mut x = room.x;
     let mut stands = Vec::with_capacity(all.len());
     for (at, (column, kept)) in all.iter().zip(kept).enumerate() {

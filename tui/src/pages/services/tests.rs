@@ -193,6 +193,21 @@ fn with_log(columns: u16) -> State {
 }
 
 #[test]
+fn on_the_least_screen() {
+    for (name, typed) in
+        [("list", "<esc>"), ("tasks", ""), ("versions", "<right><right>"), ("why", "<right><right><right>")]
+    {
+        let mut state = opened(60, "/shop/web");
+        let effects = keys(&mut state, typed);
+        answer_all(
+            &mut state,
+            effects.into_iter().filter(|effect| !matches!(effect, Effect::Forget(_))).collect(),
+        );
+        insta::assert_snapshot!(format!("least_{name}"), screen(&state, 60, 15));
+    }
+}
+
+#[test]
 fn a_log_as_it_is_found_in_and_wrapped() {
     screens("log_followed", with_log);
     screens("log_found", |columns| {
@@ -208,6 +223,7 @@ fn a_log_as_it_is_found_in_and_wrapped() {
     let mut state = with_log(80);
     state.options.look.ascii = true;
     insta::assert_snapshot!("log_ascii", screen(&state, 80, 24));
+    assert!(screen(&state, 80, 24).is_ascii());
     state.go(Page::Services);
     keys(&mut state, "<esc><esc>");
     insta::assert_snapshot!("list_ascii", screen(&state, 80, 24));

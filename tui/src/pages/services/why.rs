@@ -29,29 +29,29 @@ pub(super) fn failed(failure: &Failure) -> String {
 /// Why offers were turned away, in plain words, and what can be done about it.
 fn plainly(reason: &str) -> (&'static str, &'static str) {
     match reason {
-        "UnfulfilledRole" => ("are for another role", "give the service that role, or free some for its own"),
+        "UnfulfilledRole" => ("for another role", "give the service that role, or free some for its own"),
         "UnfulfilledConstraint" => {
-            ("do not fit the constraints", "E: loosen its constraints, or add nodes that fit them")
+            ("its constraints are not met there", "E: loosen its constraints, or add nodes that fit them")
         }
         "NoCorrespondingReservationFound" => {
-            ("have no reservation for it", "its local volume is on another node: that one has to come back")
+            ("no reservation for it", "its local volume is on another node: that one has to come back")
         }
-        "AgentMaintenance" => ("are of nodes in maintenance", "wait for its end, or activate the nodes"),
+        "AgentMaintenance" => ("a node in maintenance", "wait for its end, or activate the node"),
         "InsufficientCpus" => {
-            ("have too few cores left", "E: ask for less cpus, scale something down, or add a node")
+            ("too few cores left", "E: ask for less cpus, scale something down, or add a node")
         }
         "InsufficientMemory" => {
-            ("have too little memory left", "E: ask for less mem, scale something down, or add a node")
+            ("too little memory left", "E: ask for less mem, scale something down, or add a node")
         }
-        "InsufficientDisk" => ("have too little disk left", "E: ask for less disk, or add a node"),
-        "InsufficientGpus" => ("have too few GPUs left", "add a node with GPUs, or free some"),
+        "InsufficientDisk" => ("too little disk left", "E: ask for less disk, or add a node"),
+        "InsufficientGpus" => ("too few GPUs left", "add a node with GPUs, or free some"),
         "InsufficientPorts" => {
-            ("have the ports in use already", "E: ask for port 0, which takes any, or run fewer on a node")
+            ("its ports are in use there", "E: ask for port 0, which takes any, or run fewer on a node")
         }
         "DeclinedScarceResources" => {
-            ("have GPUs, which are kept for what needs them", "add nodes without GPUs")
+            ("it has GPUs, which are kept for what needs them", "add nodes without GPUs")
         }
-        _ => ("were turned away", ""),
+        _ => ("", ""),
     }
 }
 
@@ -162,9 +162,9 @@ fn declined(waiting: &Waiting) -> Vec<(Option<Tone>, String)> {
     for (reason, count) in reasons {
         let (plain, remedy) = plainly(reason);
         let offers = if count == 1 { "offer" } else { "offers" };
-        let plain = if plain == "were turned away" { format!("{plain}: {reason}") } else { plain.to_owned() };
+        let plain = if plain.is_empty() { reason } else { plain };
         let remedy = if remedy.is_empty() { String::new() } else { format!(" ({remedy})") };
-        said.push((Some(Tone::Look), format!("{count} {offers} {plain}{remedy}")));
+        said.push((Some(Tone::Look), format!("{count} {offers}: {plain}{remedy}")));
     }
     said.push((None, String::new()));
     said
@@ -253,8 +253,8 @@ mod tests {
             ..Waiting::default()
         };
         let said: Vec<String> = declined(&waiting).into_iter().map(|(_, text)| text).collect();
-        assert_eq!(said[1], "17 offers were turned away: Odd");
-        assert!(said[2].starts_with("2 offers have too few cores left ("));
+        assert_eq!(said[1], "17 offers: Odd");
+        assert!(said[2].starts_with("2 offers: too few cores left ("));
         assert_eq!(said.len(), 4);
     }
 }
