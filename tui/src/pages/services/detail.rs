@@ -320,20 +320,27 @@ impl Detail {
         u16::try_from(lines.len()).unwrap_or(u16::MAX)
     }
 
-    fn tab_titles(&self, service: &Service) -> Vec<(Tab, String)> {
+    /// The names of the tabs, shorter where there is no room for all of them with what is in them.
+    fn tab_titles(&self, service: &Service, columns: u16) -> Vec<(Tab, String)> {
         let title = |tab: Tab| match tab {
             Tab::Tasks => format!("Tasks {}", self.tasks.borrow().rows.len()),
             Tab::Versions if service.versions > 0 => format!("Versions {}", service.versions),
             tab => tab.name().to_owned(),
         };
-        Tab::ALL.into_iter().map(|tab| (tab, title(tab))).collect()
+        let titles: Vec<(Tab, String)> = Tab::ALL.into_iter().map(|tab| (tab, title(tab))).collect();
+        let wide: usize = titles.iter().map(|(_, title)| width(title) + 2).sum();
+        if wide <= usize::from(columns) {
+            return titles;
+        }
+        let short = |tab: Tab| if tab == Tab::Configuration { "Config" } else { tab.name() };
+        Tab::ALL.into_iter().map(|tab| (tab, short(tab).to_owned())).collect()
     }
 
     fn draw_tabs(&self, state: &State, service: &Service, place: Rect, canvas: &mut Buffer) {
         let look = state.look();
         self.refresh(&state.cluster);
         let mut x = place.x;
-        for (tab, title) in self.tab_titles(service) {
+        for (tab, title) in self.tab_titles(service, place.width) {
             let style = if tab == self.tab { look.selected() } else { look.dim() };
             x = span(canvas, place, x, &format!(" {title} "), style);
         }
@@ -672,7 +679,7 @@ pub(super) fn click(state: &mut State, x: u16, y: u16) -> Vec<Effect> {
     if tabs.contains((x, y).into()) && !detail.zoom {
         let Some(service) = state.cluster.services.get(&detail.id) else { return Vec::new() };
         let mut end = tabs.x;
-        let hit = detail.tab_titles(service).into_iter().find(|(_, title)| {
+        let hit = detail.tab_titles(service, tabs.width).into_iter().find(|(_, title)| {
             end = end.saturating_add(u16::try_from(width(title) + 2).unwrap_or(u16::MAX));
             x < end
         });

@@ -661,7 +661,7 @@ pub(super) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
             }
             KeyCode::Char('u') if key.modifiers.contains(KeyModifiers::CONTROL) => typed.clear(),
             KeyCode::Char(c) if !key.modifiers.contains(KeyModifiers::CONTROL) && typed.len() < 200 => {
-                typed.push(c)
+                typed.push(c);
             }
             _ => {}
         }
