@@ -101,6 +101,7 @@ pub(crate) fn lead_state(entry: &Value) -> (Tone, String) {
     match words(entry, "state") {
         _ if leads => (Tone::Good, "leader".to_owned()),
         "leader" => (Tone::Good, "leader".to_owned()),
+        _ if entry["error"].is_string() => (Tone::Bad, "does not answer".to_owned()),
         "" | "standby" => (Tone::Good, "standby".to_owned()),
         "follower" => (Tone::Good, "follower".to_owned()),
         "unreachable" => (Tone::Bad, "does not answer".to_owned()),
@@ -177,8 +178,7 @@ impl Attention {
                 let mut why = waiting.why.clone();
                 let mut declined: Vec<_> = waiting.declined.iter().collect();
                 declined.sort_by_key(|(_, count)| Reverse(**count));
-                let declined: Vec<_> =
-                    declined.iter().map(|(why, count)| format!("{why} {count}")).collect();
+                let declined: Vec<_> = declined.iter().map(|(why, count)| format!("{why} {count}")).collect();
                 if why.is_empty() {
                     why = declined.join(", ");
                 } else if !declined.is_empty() {
@@ -256,7 +256,8 @@ fn places(page: &Dashboard, place: Rect) -> Vec<(Panel, Rect)> {
     if narrow {
         places.push((Panel::Attention, middle));
     } else {
-        let [left, side] = Layout::horizontal([Constraint::Percentage(67), Constraint::Fill(1)]).areas(middle);
+        let [left, side] =
+            Layout::horizontal([Constraint::Percentage(67), Constraint::Fill(1)]).areas(middle);
         places.extend([(Panel::Attention, left), (Panel::Progress, side)]);
     }
     places.extend([(Panel::Events, below), (Panel::Use, uses)]);
@@ -410,19 +411,17 @@ fn draw_use(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) {
     ];
     for (at, ((name, used, total, amount), place)) in kinds.into_iter().zip(three.iter()).enumerate() {
         let wide = usize::from(place.width.saturating_sub(4));
-        let title = if wide > 34 { format!("{name} allocated · last 60 s") } else { format!("{name} allocated") };
+        let title =
+            if wide > 34 { format!("{name} allocated · last 60 s") } else { format!("{name} allocated") };
         let inside = panel(state, &title, focused, *place, canvas);
         let share = if total > 0.0 { used / total } else { 0.0 };
         let tone = if share >= 0.9 { Tone::Look } else { Tone::Good };
         let percent = format!("{:.0} %", share * 100.0);
-        let mut rows = inside.rows().map(|row| Rect { x: row.x + 1, width: row.width.saturating_sub(2), ..row });
+        let mut rows =
+            inside.rows().map(|row| Rect { x: row.x + 1, width: row.width.saturating_sub(2), ..row });
         let Some(first) = rows.next() else { continue };
-        Line::from_iter([
-            Span::styled(percent, look.tone(tone)),
-            Span::raw("  "),
-            Span::raw(amount),
-        ])
-        .render(first, canvas);
+        Line::from_iter([Span::styled(percent, look.tone(tone)), Span::raw("  "), Span::raw(amount)])
+            .render(first, canvas);
         let mut rows: Vec<Rect> = rows.collect();
         if rows.len() >= 4
             && let Some(axis) = rows.pop()
@@ -592,11 +591,17 @@ fn draw_masters(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) 
 fn draw_attention(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) {
     let look = state.look();
     let rows = state.dashboard.attention(&state.cluster, state.now);
-    let title = if rows.is_empty() { "Needs attention".to_owned() } else { format!("Needs attention · {}", rows.len()) };
+    let title = if rows.is_empty() {
+        "Needs attention".to_owned()
+    } else {
+        format!("Needs attention · {}", rows.len())
+    };
     let inside = panel(state, &title, focused, place, canvas);
     if rows.is_empty() {
         let text = match (state.cluster.nodes.is_empty(), state.cluster.services.is_empty()) {
-            (true, _) => "No agent has registered yet: `clusterctl install` or `clusterctl agent` brings one.",
+            (true, _) => {
+                "No agent has registered yet: `clusterctl install` or `clusterctl agent` brings one."
+            }
             (_, true) => "All is well, and nothing runs yet: 4 opens the Universe, 2 then N makes a service.",
             _ => "All is well.",
         };
@@ -631,7 +636,8 @@ fn draw_attention(state: &State, focused: bool, place: Rect, canvas: &mut Buffer
 fn draw_progress(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) {
     let look = state.look();
     let all = &state.cluster.deployments;
-    let title = if all.is_empty() { "In progress".to_owned() } else { format!("In progress · {}", all.len()) };
+    let title =
+        if all.is_empty() { "In progress".to_owned() } else { format!("In progress · {}", all.len()) };
     let inside = panel(state, &title, focused, place, canvas);
     if all.is_empty() {
         return sentence(state, Tone::Off, "Nothing is being deployed.", inside, canvas);
@@ -657,8 +663,15 @@ fn draw_progress(state: &State, focused: bool, place: Rect, canvas: &mut Buffer)
             canvas.set_style(first, look.selected());
         }
         if let Some(second) = rows.next() {
-            let step = format!("   {}/{} {}", deployment.step, deployment.steps, deployments::doing(deployment));
-            canvas.set_stringn(second.x, second.y, look.plain(&clean(&step)), wide.saturating_sub(1), look.dim());
+            let step =
+                format!("   {}/{} {}", deployment.step, deployment.steps, deployments::doing(deployment));
+            canvas.set_stringn(
+                second.x,
+                second.y,
+                look.plain(&clean(&step)),
+                wide.saturating_sub(1),
+                look.dim(),
+            );
         }
     }
 }

@@ -6,3 +6,5 @@ pub(crate) mod events;
 pub(crate) mod nodes;
 pub(crate) mod services;
 pub(crate) mod universe;
+#[cfg(test)]
+mod screens;
