@@ -225,6 +225,24 @@ pub(crate) fn shown(value: &Value) -> String {
     }
 }
 
+/// Where the last so many characters of a text begin.
+fn before(text: &str, back: usize) -> usize {
+    if back == 0 { text.len() } else { text.char_indices().rev().nth(back - 1).map_or(0, |(at, _)| at) }
+}
+
+/// Puts a character before the last so many of a text.
+pub(crate) fn put_before(text: &mut String, back: usize, c: char) {
+    text.insert(before(text, back), c);
+}
+
+/// Takes away the character before the last so many of a text.
+pub(crate) fn take_before(text: &mut String, back: usize) {
+    let end = before(text, back);
+    if let Some((at, _)) = text[..end].char_indices().next_back() {
+        text.remove(at);
+    }
+}
+
 /// The name in `{"secret": "<name>"}`, which stands for a value that is stored.
 fn reference(value: &Value) -> Option<&str> {
     value.as_object().filter(|map| map.len() == 1)?.get("secret")?.as_str()
@@ -356,15 +374,22 @@ impl Field {
         }
     }
 
-    pub(crate) fn push(&mut self, c: char) {
+    /// How many characters can be gone over.
+    pub(crate) fn length(&self) -> usize {
+        self.typed().chars().count()
+    }
+
+    /// Types a letter before the last so many.
+    pub(crate) fn push(&mut self, c: char, back: usize) {
         let mut text = self.typed();
-        text.push(c);
+        put_before(&mut text, back, c);
         self.set_text(text);
     }
 
-    pub(crate) fn pop(&mut self) {
+    /// Takes away the letter before the last so many.
+    pub(crate) fn pop(&mut self, back: usize) {
         let mut text = self.typed();
-        text.pop();
+        take_before(&mut text, back);
         self.set_text(text);
     }
 
@@ -432,7 +457,7 @@ impl Field {
     }
 
     /// What came back from there.
-    pub(crate) fn from_editor(&mut self, text: String) {
+    pub(crate) fn edited(&mut self, text: String) {
         if self.kind == Kind::Lines {
             self.set = Some(Set::Text(text));
         } else if text.trim().is_empty() {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub(crate) use field::{FEW, Field, Hint, Kind, shown};
+pub(crate) use field::{FEW, Field, Hint, Kind, put_before, shown, take_before};
 
 /// Groups below this are YAML.
 const DEEPEST: usize = 12;
@@ -202,27 +202,8 @@ impl Form {
             }
         }
         form.extra = Value::Object(extra);
-        form.sweep();
         form.judge();
         form
-    }
-
-    /// Leaves out of the rest what has been emptied of its fields.
-    fn sweep(&mut self) {
-        fn empty(schema: &Value, value: &mut Value, depth: usize) {
-            let Some(map) = value.as_object_mut().filter(|_| depth < DEEPEST) else { return };
-            map.retain(|name, value| {
-                let Some(property) = schema.get("properties").and_then(|all| all.get(name)) else {
-                    return true;
-                };
-                empty(property, value, depth + 1);
-                // An empty object that is new to the defaults says something; one among fields does not.
-                !value.as_object().is_some_and(Map::is_empty)
-            });
-        }
-        let schema = std::mem::take(&mut self.schema);
-        empty(&schema, &mut self.extra, 0);
-        self.schema = schema;
     }
 
     /// Whether a property is a group of fields: what stands there must be an object, too.
@@ -422,9 +403,18 @@ impl Form {
     }
 }
 
+/// Takes what a field holds, and the objects that are empty without it.
 fn take_from(all: &mut Map<String, Value>, path: &[String]) -> Option<Value> {
     let (first, rest) = path.split_first()?;
-    if rest.is_empty() { all.remove(first) } else { take(all.get_mut(first)?, rest) }
+    if rest.is_empty() {
+        return all.remove(first);
+    }
+    let below = all.get_mut(first)?.as_object_mut()?;
+    let taken = take_from(below, rest)?;
+    if below.is_empty() {
+        all.remove(first);
+    }
+    Some(taken)
 }
 
 /// What a schema requires and the options lack. An object that is not there lacks nothing, unless it is required itself.
@@ -470,7 +460,7 @@ fn strangers(schema: &Value, value: &Value, path: &mut Vec<String>, unknown: &mu
         match schema.get("properties").and_then(|all| all.get(name)) {
             Some(property) => strangers(property, value, path, unknown),
             None if schema.get("additionalProperties") == Some(&Value::Bool(false)) => {
-                unknown.push(path.clone())
+                unknown.push(path.clone());
             }
             None => {}
         }

@@ -16,7 +16,7 @@ fn typed(form: &mut Form, path: &str, text: &str) {
     let number = number_of(form, path);
     form.change(number, |field| {
         field.empty();
-        text.chars().for_each(|c| field.push(c));
+        text.chars().for_each(|c| field.push(c, 0));
     });
 }
 
@@ -168,7 +168,7 @@ fn defaults_that_are_wrong_are_shown_and_blamed_and_can_be_mended() {
         form.change(number, |field| field.turn(true));
     }
     let number = number_of(&form, "group");
-    form.change(number, |field| field.from_editor("a: x".into()));
+    form.change(number, |field| field.edited("a: x".into()));
     assert_eq!(form.options(), json!({"count": 5, "on": true, "one": "a", "group": {"a": "x"}}));
     assert_eq!(form.count(), 0);
 }
@@ -286,10 +286,10 @@ fn the_editor_may_write_nonsense() {
     for (text, wrong) in
         [("[1, 2]", Some("at most 1 entries")), ("a: 1", Some("a list")), ("[1]", None), ("  ", None)]
     {
-        form.change(list, |field| field.from_editor(text.into()));
+        form.change(list, |field| field.edited(text.into()));
         assert_eq!(fault(&form, "l"), wrong, "{text}");
     }
-    form.change(list, |field| field.from_editor("[1".into()));
+    form.change(list, |field| field.edited("[1".into()));
     assert!(fault(&form, "l").unwrap().starts_with("no YAML"));
     assert_eq!(form.fields[list].for_editor(), Some(("[1".into(), ".yaml".into())), "it is not lost");
 }
@@ -323,6 +323,19 @@ fn the_masters_answer_is_at_the_fields() {
     ] {
         assert!(!form.said(&other), "{other}");
     }
+}
+
+#[test]
+fn letters_go_where_the_mark_is() {
+    let mut form = form(&json!({ "x": {"type": "string"} }));
+    typed(&mut form, "x", "añc");
+    form.change(0, |field| field.push('b', 1));
+    assert_eq!(form.fields[0].text(), "añbc");
+    form.change(0, |field| field.pop(2));
+    assert_eq!((form.fields[0].text().as_str(), form.fields[0].length()), ("abc", 3));
+    form.change(0, |field| field.pop(3));
+    form.change(0, |field| field.push('>', 9));
+    assert_eq!(form.fields[0].text(), ">abc");
 }
 
 #[test]
@@ -443,8 +456,8 @@ fn play(form: &mut Form, touches: Vec<(usize, Touch)>) {
     for (at, touch) in touches {
         let Some(at) = at.checked_rem(form.fields.len()) else { return };
         form.change(at, |field| match touch {
-            Touch::Type(text) if field.types() => text.chars().for_each(|c| field.push(c)),
-            Touch::Editor(text) if field.for_editor().is_some() => field.from_editor(text),
+            Touch::Type(text) if field.types() => text.chars().for_each(|c| field.push(c, 0)),
+            Touch::Editor(text) if field.for_editor().is_some() => field.edited(text),
             Touch::Turn(forward) => field.turn(forward),
             Touch::Reset => field.reset(),
             _ => {}

@@ -63,7 +63,7 @@ pub(super) fn lines(state: &State, columns: usize) -> Vec<Line<'static>> {
     }
     match package.get("tested") {
         Some(Value::Bool(true)) => {
-            fact("tested", Some(Tone::Good), "installed, used and removed for real", &mut lines)
+            fact("tested", Some(Tone::Good), "installed, used and removed for real", &mut lines);
         }
         Some(Value::Bool(false)) => {
             fact(

@@ -18,6 +18,9 @@ use super::{Universe, View, Wanted, detail, entries, text};
 /// So long after the last letter the search goes out, in milliseconds.
 const DEBOUNCE: u64 = 250;
 
+/// So long after a search that failed it is tried again.
+const AGAIN: u64 = 10_000;
+
 /// The search and what it found.
 #[derive(Debug, Default)]
 pub(super) struct Search {
@@ -31,6 +34,8 @@ pub(super) struct Search {
     /// How many packages there are in all, once it is known.
     all: Option<usize>,
     failed: Option<Failed>,
+    /// When that was.
+    failed_at: u64,
     pub(super) list: List,
 }
 
@@ -68,7 +73,10 @@ pub(super) fn ask(state: &mut State) -> Vec<Effect> {
 }
 
 pub(super) fn tick(state: &mut State) -> Vec<Effect> {
-    let due = state.universe.search.typed.is_some_and(|typed| state.now.saturating_sub(typed) >= DEBOUNCE);
+    let search = &state.universe.search;
+    let typed = search.typed.is_some_and(|typed| state.now.saturating_sub(typed) >= DEBOUNCE);
+    let failed = search.failed.is_some() && state.now.saturating_sub(search.failed_at) >= AGAIN;
+    let due = typed || (failed && search.asked.is_none());
     if due { ask(state) } else { Vec::new() }
 }
 
@@ -106,7 +114,10 @@ pub(super) fn found(
             search.found = Some(found);
             search.failed = None;
         }
-        Err(failed) => search.failed = Some(failed),
+        Err(failed) => {
+            search.failed = Some(failed);
+            search.failed_at = state.now;
+        }
     }
     follow(state)
 }
@@ -300,7 +311,7 @@ pub(super) fn versions<'a>(page: &'a Universe, name: &str) -> &'a [String] {
 fn places(place: Rect) -> [Rect; 2] {
     let share = match place.width {
         0..100 => return [place, Rect { width: 0, ..place }],
-        100..160 => 44,
+        100..160 => 48,
         _ => 38,
     };
     Layout::horizontal([Constraint::Percentage(share), Constraint::Fill(1)]).areas(place)
@@ -342,7 +353,7 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
     let inside = crate::draw::panel(state, &format!("Packages{of}{find}"), true, left, canvas);
     let Some(found) = &search.found else {
         let (tone, words) = match &search.failed {
-            Some(failed) => (Tone::Bad, blamed(failed, "ctrl-r connects anew")),
+            Some(failed) => (Tone::Bad, blamed(failed, "it is tried again by itself")),
             None => (Tone::Moving, "Reading the repositories …".to_owned()),
         };
         let (tone, words) = crate::draw::unread(state).unwrap_or((tone, words));

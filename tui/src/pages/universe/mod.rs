@@ -79,6 +79,8 @@ struct Installed {
     version: String,
     /// What its definition says of its removal.
     notes: String,
+    /// Versions that it gives way to.
+    downgrades: Vec<String>,
 }
 
 /// A package that was read, and what is said of its options: to make their form takes long.
@@ -137,8 +139,14 @@ fn entries<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+fn words(value: &Value, key: &str) -> Vec<String> {
+    entries(value, key).iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// The page comes into sight.
 pub(crate) fn enter(state: &mut State) -> Vec<Effect> {
+    // What could not be read may be there by now.
+    state.universe.described.retain(|_, known| known.is_ok());
     let mut effects = list::ask(state);
     effects.push(ask_installed(state));
     effects
@@ -219,6 +227,7 @@ fn installed(answer: &Value) -> Vec<Installed> {
             name: text(definition, "name").to_owned(),
             version: text(definition, "version").to_owned(),
             notes: text(definition, "postUninstallNotes").to_owned(),
+            downgrades: words(definition, "downgradesTo"),
         }
     })
     .collect()
@@ -410,7 +419,7 @@ fn begin(state: &mut State, name: &str, version: &str, target: Option<&str>) -> 
     let same = |draft: &&Draft| draft.is_for(name, version, target);
     if state.universe.draft.as_ref().filter(same).is_none() {
         let given = target.map(|id| options::stored(state, id));
-        state.universe.draft = Some(Draft::new(package, name, version, target, given));
+        state.universe.draft = Some(Draft::new(package, name, version, target, given.as_ref()));
     }
     state.universe.view = View::Options;
     Vec::new()

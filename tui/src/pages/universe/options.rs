@@ -38,6 +38,8 @@ pub(super) struct Draft {
     pub(super) at_id: bool,
     pub(super) section: usize,
     pub(super) list: List,
+    /// How many characters are to the right of where letters go.
+    back: usize,
     pub(super) review: Option<Review>,
     /// The options that are installed could not be read.
     lost: bool,
@@ -67,9 +69,9 @@ impl Draft {
         name: &str,
         version: &str,
         target: Option<&str>,
-        given: Option<Option<Value>>,
+        given: Option<&Option<Value>>,
     ) -> Self {
-        let options = given.clone().flatten().unwrap_or_else(|| Value::Object(Map::new()));
+        let options = given.cloned().flatten().unwrap_or_else(|| Value::Object(Map::new()));
         let form = Form::new(package.get("config").unwrap_or(&Value::Null), &options);
         Self {
             name: name.to_owned(),
@@ -80,8 +82,9 @@ impl Draft {
             id_touched: false,
             section: 0,
             list: super::at(first_field(&form, 0)),
+            back: 0,
             review: None,
-            lost: given == Some(None),
+            lost: given == Some(&None),
             form,
             package,
         }
@@ -199,7 +202,7 @@ impl Draft {
     }
 
     /// Goes to the first field with a fault.
-    pub(super) fn to_fault(&mut self) {
+    pub(super) fn find_fault(&mut self) {
         let first =
             self.form.faults.at.keys().filter_map(|number| Some((self.form.place(*number)?, *number))).min();
         if let Some((_, number)) = first {
@@ -220,6 +223,7 @@ pub(super) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
     };
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
     let typing = draft.types();
+    let back = std::mem::take(&mut draft.back);
     let number = draft.field();
     match key.code {
         KeyCode::Esc => return Some(leave(state)),
@@ -242,19 +246,32 @@ pub(super) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
             }
         }
         KeyCode::Enter => return Some(enter(state)),
+        KeyCode::Left | KeyCode::Right | KeyCode::Home | KeyCode::End if typing => {
+            let most = match draft.current() {
+                Some(field) => field.length(),
+                None => draft.id.chars().count(),
+            };
+            draft.back = match key.code {
+                KeyCode::Left => (back + 1).min(most),
+                KeyCode::Right => back.saturating_sub(1),
+                KeyCode::Home => most,
+                _ => 0,
+            };
+        }
         _ if draft.at_id => {
             match key.code {
-                KeyCode::Backspace => {
-                    draft.id.pop();
-                }
+                KeyCode::Backspace => crate::form::take_before(&mut draft.id, back),
                 KeyCode::Char('u') if control => draft.id.clear(),
-                KeyCode::Char(c) if !control && !c.is_whitespace() => draft.id.push(c),
+                KeyCode::Char(c) if !control && !c.is_whitespace() => {
+                    crate::form::put_before(&mut draft.id, back, c);
+                }
                 _ => return Some(Vec::new()),
             }
+            draft.back = back.min(draft.id.chars().count());
             draft.id_touched = true;
         }
         _ => {
-            let Some(number) = number else { return None };
+            let number = number?;
             let choice =
                 matches!(draft.current().map(|field| &field.kind), Some(Kind::Check | Kind::Choice(_)));
             match key.code {
@@ -265,8 +282,14 @@ pub(super) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
                     draft.form.change(number, |field| field.turn(false));
                 }
                 KeyCode::Char('u') if typing && control => draft.form.change(number, Field::empty),
-                KeyCode::Backspace if typing => draft.form.change(number, Field::pop),
-                KeyCode::Char(c) if typing && !control => draft.form.change(number, |field| field.push(c)),
+                KeyCode::Backspace if typing => {
+                    draft.form.change(number, |field| field.pop(back));
+                    draft.back = back;
+                }
+                KeyCode::Char(c) if typing && !control => {
+                    draft.form.change(number, |field| field.push(c, back));
+                    draft.back = back;
+                }
                 _ if typing => {}
                 _ => return None,
             }
@@ -337,12 +360,12 @@ pub(super) fn edited(state: &mut State, field: Option<usize>, result: Result<Val
         Err(failed) => state.say(Tone::Bad, format!("the editor: {}", failed.text)),
         // Left as it was.
         Ok(Value::String(text)) => match field {
-            Some(number) => draft.form.change(number, |field| field.from_editor(text)),
+            Some(number) => draft.form.change(number, |field| field.edited(text)),
             None => match draft.form.read(&text) {
                 Ok(()) => {
                     draft.section = 0;
                     draft.list = super::at(first_field(&draft.form, 0));
-                    draft.to_fault();
+                    draft.find_fault();
                 }
                 Err(why) => state.say(Tone::Bad, format!("nothing was taken: {why}")),
             },
@@ -364,7 +387,7 @@ pub(super) fn head(state: &State, draft: &Draft, step: usize, place: Rect, canva
             let focused = step == 0 && draft.at_id;
             let (typed, style) = match (draft.id.is_empty(), focused) {
                 (true, false) => (draft.own_id(), look.dim()),
-                (_, true) => (format!("{}_", draft.id), look.selected()),
+                (_, true) => (marked(&draft.id, draft.back), look.selected()),
                 _ => (draft.id.clone(), look.text()),
             };
             vec![
@@ -448,8 +471,16 @@ fn draw_sections(state: &State, draft: &Draft, place: Rect, canvas: &mut Buffer)
     super::put(lines, inside, canvas);
 }
 
+/// A text with a mark where letters go.
+fn marked(text: &str, back: usize) -> String {
+    let mut text = clean(text);
+    crate::form::put_before(&mut text, back, '_');
+    text
+}
+
 /// How a field's value looks.
-fn control(field: &Field, focused: bool, look: Look, room: usize) -> Vec<Span<'static>> {
+fn control(field: &Field, back: Option<usize>, look: Look, room: usize) -> Vec<Span<'static>> {
+    let focused = back.is_some();
     let style = if focused { look.selected() } else { look.text() };
     match &field.kind {
         Kind::Check => {
@@ -495,10 +526,12 @@ fn control(field: &Field, focused: bool, look: Look, room: usize) -> Vec<Span<'s
             let text = clean(&field.text());
             let many = matches!(field.kind, Kind::Choice(_));
             let inner = room.saturating_sub(4).min(40);
-            // The end of a long text is what is being typed.
-            let mut words = if focused && field.types() { format!("{text}_") } else { text };
+            // Of a long text is shown where it is being typed.
+            let back = back.filter(|_| field.types());
+            let mut words = back.map_or_else(|| text.clone(), |back| marked(&text, back));
             if width(&words) > inner && focused {
-                let skip = words.chars().count().saturating_sub(inner.saturating_sub(1));
+                let right = back.unwrap_or(0).saturating_sub(inner / 2);
+                let skip = words.chars().count().saturating_sub(right + inner.saturating_sub(1));
                 words = format!("…{}", words.chars().skip(skip).collect::<String>());
             }
             let least = match field.kind {
@@ -611,7 +644,12 @@ fn draw_fields(state: &State, draft: &Draft, named: bool, place: Rect, canvas: &
                 let style = if differs { look.strong() } else { Style::new() };
                 let mut spans =
                     vec![mark, Span::styled(pad(&look.plain(&name), column), style), Span::raw("  ")];
-                spans.extend(control(field, here, look, wide.saturating_sub(column + 3)));
+                spans.extend(control(
+                    field,
+                    here.then_some(draft.back),
+                    look,
+                    wide.saturating_sub(column + 3),
+                ));
                 let taken: usize = spans.iter().map(|span| width(&span.content)).sum();
                 let room = wide.saturating_sub(taken + 1);
                 let (words, style) = match draft.form.faults.at.get(number) {

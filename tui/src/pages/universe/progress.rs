@@ -220,7 +220,7 @@ pub(super) fn answered(state: &mut State, number: u64, result: Result<Value, Fai
             if let Some(draft) = state.universe.draft.as_mut().filter(|draft| sent_by(draft))
                 && draft.form.said(&failed.body)
             {
-                draft.to_fault();
+                draft.find_fault();
             }
             job.phase = Phase::Failed(failed);
             let title = job.title();
@@ -380,7 +380,7 @@ pub(super) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
         {
             let columns = width(&middle.content);
             let bar = look.bar(step.done as f64 / step.of.max(1) as f64, 10);
-            middle.content = pad(&format!("{bar}  {}", middle.content), columns).into();
+            middle.content = pad(&format!("{bar}  {}", middle.content.trim_end()), columns).into();
         }
     }
     let services = job.services(&state.cluster);

@@ -18,6 +18,7 @@ use crate::theme::Tone;
 use crate::{Effect, Failed, Request};
 
 use super::detail::number;
+use super::options::Draft;
 use super::{View, Wanted, count, entries, list, text, wrap};
 
 /// What the masters would make of the options.
@@ -167,7 +168,7 @@ pub(super) fn begin(state: &mut State) -> Vec<Effect> {
     let Some(draft) = &mut state.universe.draft else { return Vec::new() };
     let faults = draft.form.count() + usize::from(draft.id_fault().is_some());
     if faults > 0 {
-        draft.to_fault();
+        draft.find_fault();
         let words = format!(
             "{} first",
             if faults == 1 {
@@ -213,7 +214,7 @@ pub(super) fn rendered(state: &mut State, number: u64, result: Result<Value, Fai
             let at_fields = draft.form.said(&failed.body);
             review.answer = Some(Err(failed));
             if at_fields {
-                draft.to_fault();
+                draft.find_fault();
                 if state.universe.view == View::Review {
                     state.universe.view = View::Options;
                 }
@@ -418,15 +419,16 @@ fn summary(state: &State, wide: usize) -> Vec<Line<'static>> {
                         said(Tone::Look, &words, &mut lines);
                     }
                 }
-                lines.push(Line::raw(fit(
-                    &format!(
-                        "   {} looked at; what has no place waits for one.",
-                        count(nodes, "active node")
-                    ),
-                    wide,
-                )));
+                let words =
+                    format!("{} looked at; what has no place waits for one.", count(nodes, "active node"));
+                let rest = wrap(&words, wide.saturating_sub(3)).into_iter();
+                lines.extend(rest.map(|line| Line::raw(format!("   {line}"))));
             }
         }
+    }
+    if let Some(words) = not_foreseen(state, draft) {
+        lines.push(Line::default());
+        said(Tone::Look, &words, &mut lines);
     }
     let files = artifacts(&draft.package);
     if !files.is_empty() {
@@ -441,6 +443,24 @@ fn summary(state: &State, wide: usize) -> Vec<Line<'static>> {
         }
     }
     lines
+}
+
+/// Why the masters will refuse to go from one version to another.
+pub(super) fn not_foreseen(state: &State, draft: &Draft) -> Option<String> {
+    let id = draft.target.as_ref()?;
+    let one = state.universe.installed.iter().flatten().find(|one| one.id == *id)?;
+    if one.version == draft.version {
+        return None;
+    }
+    let named = |all: &[String], version: &str| all.iter().any(|known| known == "*" || known == version);
+    let foreseen = named(&super::words(&draft.package, "upgradesFrom"), &one.version)
+        || named(&one.downgrades, &draft.version);
+    (!foreseen).then(|| {
+        format!(
+            "Neither version says that {} can become {}: the masters refuse that.",
+            one.version, draft.version
+        )
+    })
 }
 
 /// The files that a package says it brings, and their sums.

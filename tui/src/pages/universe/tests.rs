@@ -271,6 +271,8 @@ fn states_of_the_list() {
     let mut desk = entered(sample());
     desk.answer(is_search, Err(failed("the masters do not answer in time.", "try again in a moment")));
     shots("list_error", &desk);
+    desk.tick(11_000);
+    assert!(desk.asked.iter().any(|(_, request)| is_search(request)), "it is tried again");
     let mut desk = listed(sample());
     desk.put(Input::Connection(Connection::Lost("connection refused".into())));
     desk.tick(40_000);
@@ -378,6 +380,16 @@ fn several_of_one_package_are_chosen_from() {
     desk.typed("j");
     desk.key(KeyCode::Enter);
     assert_eq!(desk.draft().target.as_deref(), Some("/b/kafka"));
+    assert_eq!(review::not_foreseen(&desk.state, desk.draft()), None, "the new version says so");
+    for one in desk.state.universe.installed.iter_mut().flatten() {
+        one.version = "2.0.0".into();
+    }
+    let words = review::not_foreseen(&desk.state, desk.draft()).unwrap();
+    assert!(words.contains("2.0.0 can become 3.9.1"), "{words}");
+    for one in desk.state.universe.installed.iter_mut().flatten() {
+        one.downgrades = vec!["3.9.1".into()];
+    }
+    assert_eq!(review::not_foreseen(&desk.state, desk.draft()), None, "the old one does");
 }
 
 #[test]
@@ -413,7 +425,10 @@ fn the_form() {
 #[test]
 fn letters_go_into_texts_and_are_keys_elsewhere() {
     let mut desk = in_form();
-    desk.typed("q?:1");
+    desk.typed("?:1");
+    desk.key(KeyCode::Home);
+    desk.typed("qx");
+    desk.key(KeyCode::Backspace);
     assert_eq!(desk.draft().id, "q?:1");
     assert!(desk.state.help.is_none() && desk.state.page == Page::Universe);
     desk.go("brokers.unique");
@@ -502,6 +517,7 @@ fn the_review_says_what_it_takes_and_whether_it_fits() {
         id: Some("/data/kafka2".into()),
     };
     assert_eq!(request, wanted);
+    assert_eq!(review::not_foreseen(&desk.state, desk.draft()), None);
     shots("review", &desk);
     assert!(!screen(&desk.state, 200, 50).contains("hunter2"));
     desk.state.options.look.ascii = true;
