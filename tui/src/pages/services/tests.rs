@@ -165,6 +165,33 @@ fn a_service_on_every_tab() {
         keys(&mut state, "<right><right><right>");
         state
     });
+    screens("detail_loading", |columns| {
+        let mut state = page(columns);
+        state.open_service("/shop/web");
+        keys(&mut state, "<right>");
+        state
+    });
+    screens("detail_stale", |columns| {
+        let mut state = opened(columns, "/shop/web");
+        let _ = update(&mut state, Input::Connection(Connection::Lost("192.0.2.10:8080 refuses".into())));
+        let _ = update(&mut state, Input::Tick(NOW + 40_000));
+        state
+    });
+    screens("detail_events_of_a_change", |columns| {
+        let mut state = opened(columns, "/shop/web");
+        let mut service = state.cluster.services["/shop/web"].as_ref().clone();
+        service.instances = 12;
+        let mut task = state.cluster.tasks_of("/shop/web").next().unwrap().as_ref().clone();
+        task.healthy = Some(false);
+        for frame in [
+            api::watch::Frame::Services(api::watch::Rows { set: vec![service], gone: vec![] }),
+            api::watch::Frame::Tasks(api::watch::Rows { set: vec![task], gone: vec![] }),
+        ] {
+            let _ = update(&mut state, Input::Frame(Box::new(frame)));
+        }
+        keys(&mut state, "<left>");
+        state
+    });
     screens("detail_gone", |columns| opened(columns, "/no/such"));
 }
 
@@ -210,6 +237,23 @@ fn on_the_least_screen() {
 #[test]
 fn a_log_as_it_is_found_in_and_wrapped() {
     screens("log_followed", with_log);
+    screens("log_merged", |columns| {
+        let mut state = opened(columns, "/shop/cart");
+        let effects = keys(&mut state, "a");
+        let Some(Effect::Follow(number, sources)) = effects.last() else { panic!("{effects:?}") };
+        for (at, source) in sources.iter().enumerate() {
+            let text = format!("10:23:{at:02} line of {}\n", source.task);
+            let fault = (at == 5).then(|| "the agent does not answer".to_owned());
+            let piece = LogPiece { task: source.task.clone(), stderr: source.stderr, text, fault };
+            let _ = update(&mut state, Input::Log(*number, piece));
+        }
+        state
+    });
+    screens("log_without_tasks", |columns| {
+        let mut state = opened(columns, "/batch/report");
+        keys(&mut state, "a");
+        state
+    });
     screens("log_found", |columns| {
         let mut state = with_log(columns);
         keys(&mut state, "/timeout<enter>");
