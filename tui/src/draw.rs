@@ -57,6 +57,13 @@ pub fn draw(state: &State, screen: Rect, canvas: &mut Buffer) {
     if let Some(dialog) = &state.dialog {
         dialog.draw(look, page, canvas);
     }
+    if look.ascii {
+        // Whatever a page let through: an ellipsis, names in other letters.
+        for cell in canvas.content.iter_mut().filter(|cell| !cell.symbol().is_ascii()) {
+            let plain = look.plain(cell.symbol());
+            cell.set_char(plain.chars().next().unwrap_or('?'));
+        }
+    }
 }
 
 /// Where pages are on a screen of that size.

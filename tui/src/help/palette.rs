@@ -131,32 +131,39 @@ struct Candidate {
     score: i32,
 }
 
-/// How well `wanted` fits `text`, whose letters it must have in its order: words and neighbours count more.
+/// How well `wanted` fits `text`, whose letters it must have in its order: what stands in it as it is typed counts most, then
+/// beginnings of words and neighbours.
 fn fuzzy(wanted: &str, text: &str) -> Option<i32> {
-    let mut score = 0;
-    let mut letters = text.chars().enumerate().peekable();
-    let mut before = ' ';
-    let mut last = None;
-    for wanted in wanted.chars().filter(|c| !c.is_whitespace()) {
-        loop {
-            let (at, found) = letters.next()?;
-            let begins = !before.is_alphanumeric();
-            before = found;
-            if found.eq_ignore_ascii_case(&wanted) {
-                score += 1;
-                if begins {
-                    score += 6;
-                }
-                if last.is_some_and(|last: usize| last + 1 == at) {
-                    score += 4;
-                }
-                last = Some(at);
-                break;
+    let length = i32::try_from(text.len()).unwrap_or(i32::MAX).min(200) / 4;
+    let letters: Vec<char> = wanted.chars().filter(|c| !c.is_whitespace()).collect();
+    let text: Vec<char> = text.chars().collect();
+    let Some(first) = letters.first() else { return Some(-length) };
+    let begins = |at: usize| at == 0 || !text[at - 1].is_alphanumeric();
+    let from = |start: usize| {
+        let (mut score, mut at, mut last) = (0, start, None);
+        for wanted in &letters {
+            while !text.get(at)?.eq_ignore_ascii_case(wanted) {
+                at += 1;
             }
+            score += 1;
+            if begins(at) {
+                score += 6;
+            }
+            if last.is_some_and(|last: usize| last + 1 == at) {
+                score += 8;
+            }
+            last = Some(at);
+            at += 1;
         }
-    }
-    let length = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
-    Some(score * 4 - length.min(200) / 4)
+        // As it was typed, and all of a word.
+        let together = last? + 1 - start == letters.len();
+        if together && text.get(at).is_none_or(|next| !next.is_alphanumeric()) && begins(start) {
+            score += 10;
+        }
+        Some(score)
+    };
+    let starts = (0..text.len()).filter(|at| text[*at].eq_ignore_ascii_case(first));
+    starts.filter_map(from).max().map(|score| score * 4 - length)
 }
 
 /// What there is of a kind, and how it stands.

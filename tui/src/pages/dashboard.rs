@@ -451,7 +451,15 @@ fn sample(cluster: &Cluster, kind: usize, column: usize, wide: usize) -> Option<
 
 /// `460 of 640 GiB`: the unit once where both have the same.
 fn of_sizes(used: f64, total: f64) -> String {
-    let (used, total) = (mebibytes(used), mebibytes(total));
+    let short = |size: f64| {
+        let text = mebibytes(size);
+        match text.split_once(' ').map(|(number, unit)| (number.split_once('.'), unit)) {
+            // A tenth of some hundreds tells nothing.
+            Some((Some((whole, part)), unit)) if part == "0" || whole.len() > 2 => format!("{whole} {unit}"),
+            _ => text,
+        }
+    };
+    let (used, total) = (short(used), short(total));
     match (used.split_once(' '), total.split_once(' ')) {
         (Some((number, one)), Some((_, other))) if one == other => format!("{number} of {total}"),
         _ => format!("{used} of {total}"),
@@ -489,7 +497,11 @@ fn draw_tasks(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) {
     let column = usize::from(inside.width) / 2;
     for (row, pair) in inside.rows().zip(states.chunks(2)) {
         let spans = pair.iter().flat_map(|(tone, word, count)| {
-            let text = format!("{} {}", pad(word, 11), right(&count.to_string(), 5));
+            let text = if column < 22 {
+                format!("{word} {count}")
+            } else {
+                format!("{} {}", pad(word, 11), right(&count.to_string(), 5))
+            };
             let tone = if *count == 0 { Tone::Off } else { *tone };
             let glyph = Span::styled(format!(" {} ", look.glyph(tone)), look.tone(tone));
             [glyph, Span::raw(pad(&text, column.saturating_sub(3)))]
@@ -514,10 +526,14 @@ fn draw_nodes(state: &State, focused: bool, place: Rect, canvas: &mut Buffer) {
     for node in nodes.values() {
         *counts.entry((node_tone(&node.state), node.state.as_str())).or_default() += 1;
     }
-    let words = counts.iter().rev().flat_map(|((tone, state), count)| {
+    // Without their words where those do not fit.
+    let wide: usize =
+        counts.iter().map(|((_, state), count)| state.len() + count.to_string().len() + 5).sum();
+    let words = counts.iter().flat_map(|((tone, state), count)| {
+        let word = if wide > usize::from(inside.width) { String::new() } else { format!("{state} ") };
         [
             Span::styled(format!(" {} ", look.glyph(*tone)), look.tone(*tone)),
-            Span::raw(clean(&format!("{state} {count} "))),
+            Span::raw(clean(&format!("{word}{count} "))),
         ]
     });
     Line::from_iter(words).render(Rect { height: 1, ..inside }, canvas);

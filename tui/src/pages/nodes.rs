@@ -353,7 +353,11 @@ fn leads(cluster: &Cluster) -> Vec<Lead> {
             leads.push(Lead {
                 kind,
                 name: lead_name(entry),
-                address: entry["address"].as_str().unwrap_or_default().to_owned(),
+                address: entry["address"]
+                    .as_str()
+                    .map(|address| address.split_once("://").map_or(address, |(_, rest)| rest))
+                    .unwrap_or_default()
+                    .to_owned(),
                 tone,
                 state,
                 days: entry["certificate_days"].as_i64(),
@@ -576,7 +580,7 @@ impl Columns {
             90..130 => 6,
             _ => 10,
         };
-        let status = 16;
+        let status = 17;
         let gaps = [address, zone, version].into_iter().filter(|columns| *columns > 0).count();
         let taken = 2 + address + status + zone + 6 + 3 * (bar + 6) + version + gaps + 4;
         Self { node: wide.saturating_sub(taken).clamp(8, 40), address, status, zone, bar, version }
