@@ -39,8 +39,6 @@ pub(crate) enum Asks {
     Scale(String),
     /// Leaves the page with what was typed in it.
     Leave,
-    /// Quits.
-    Quit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +65,6 @@ pub(crate) enum Outcome {
 pub(crate) enum Accepted {
     Send(Request),
     Leave,
-    Quit,
 }
 
 impl Dialog {
@@ -169,7 +166,6 @@ impl Dialog {
         match &self.what {
             Asks::Send(request) => Outcome::Accepted(Accepted::Send(request.clone())),
             Asks::Leave => Outcome::Accepted(Accepted::Leave),
-            Asks::Quit => Outcome::Accepted(Accepted::Quit),
             Asks::Scale(_) => match self.request() {
                 Some(request) => Outcome::Accepted(Accepted::Send(request)),
                 None => {
@@ -190,7 +186,7 @@ impl Dialog {
                 let instances = typed.trim().parse().ok()?;
                 Some(Request::Scale { id: id.clone(), instances, force: false })
             }
-            Asks::Leave | Asks::Quit => None,
+            Asks::Leave => None,
         }
     }
 

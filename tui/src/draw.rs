@@ -2,7 +2,6 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Widget};
 
@@ -22,7 +21,7 @@ pub fn draw(state: &State, screen: Rect, canvas: &mut Buffer) {
     if screen.width < LEAST.0 || screen.height < LEAST.1 {
         let text =
             format!("{}x{} is too small: {}x{} at the least", screen.width, screen.height, LEAST.0, LEAST.1);
-        canvas.set_stringn(screen.x, screen.y, text, usize::from(screen.width), Style::new());
+        canvas.set_stringn(screen.x, screen.y, text, usize::from(screen.width), look.text());
         return;
     }
     let [top, tabs, page, where_, keys] = Layout::vertical([
@@ -252,19 +251,4 @@ pub(crate) fn panel(state: &State, title: &str, focused: bool, place: Rect, canv
     let inside = block.inner(place);
     block.render(place, canvas);
     inside
-}
-
-/// One row of cells with their widths; the last takes what is left.
-pub(crate) fn cells(row: &[(String, usize)], style: Style, place: Rect, canvas: &mut Buffer) {
-    let mut x = place.x;
-    let end = place.right();
-    for (at, (text, columns)) in row.iter().enumerate() {
-        if x >= end {
-            break;
-        }
-        let room = usize::from(end - x);
-        let columns = if at + 1 == row.len() { room } else { (*columns).min(room) };
-        canvas.set_stringn(x, place.y, crate::text::fit(text, columns), columns, style);
-        x = x.saturating_add(u16::try_from(columns + 1).unwrap_or(u16::MAX));
-    }
 }

@@ -74,7 +74,6 @@ pub(crate) enum Wanted {
         request: Request,
     },
     Services(services::Wanted),
-    Nodes(nodes::Wanted),
     Universe(universe::Wanted),
     Events(events::Saved),
 }
@@ -327,7 +326,6 @@ impl State {
                 Vec::new()
             }
             Wanted::Services(wanted) => services::answer(self, number, wanted, result),
-            Wanted::Nodes(wanted) => nodes::answer(self, number, wanted, result),
             Wanted::Universe(wanted) => universe::answer(self, number, wanted, result),
             Wanted::Events(events::Saved) => {
                 events::saved(self, result);
@@ -496,7 +494,6 @@ impl State {
 
     pub(crate) fn accepted(&mut self, title: String, accepted: Accepted) -> Vec<Effect> {
         match accepted {
-            Accepted::Quit => vec![Effect::Quit],
             Accepted::Leave => universe::leave(self),
             Accepted::Send(request) => {
                 if request.changes() && !self.may_change() {

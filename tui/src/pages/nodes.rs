@@ -92,7 +92,7 @@ struct Kept {
 #[derive(Clone, Debug)]
 enum Row {
     /// Nodes that have something in common: what, how many, and how much of their cores is given.
-    Group(String, usize, f64),
+    Group(String, usize, Option<f64>),
     Node(Arc<Node>, usize),
     Lead(Lead),
 }
@@ -151,23 +151,9 @@ impl crate::filter::Row for Seen<'_> {
     }
 }
 
-/// For what an answer is: this page asks nothing of its own.
-#[derive(Clone, Debug)]
-pub(crate) enum Wanted {}
-
 /// The page comes into sight.
 pub(crate) fn enter(_state: &mut State) -> Vec<Effect> {
     Vec::new()
-}
-
-/// Takes an answer.
-pub(crate) fn answer(
-    _state: &mut State,
-    _number: u64,
-    wanted: Wanted,
-    _result: Result<serde_json::Value, crate::Failed>,
-) -> Vec<Effect> {
-    match wanted {}
 }
 
 /// Whether letters go into a text.
@@ -300,7 +286,7 @@ impl Nodes {
                     let name = group.first().map_or("", |(node, _)| place_of(node, by));
                     let sum = |part: fn(&Node) -> f64| group.iter().map(|(node, _)| part(node)).sum::<f64>();
                     let given = share(sum(|node| node.used.cpus), sum(|node| node.total.cpus));
-                    rows.push(Row::Group(format!("{by} {name}"), group.len(), given));
+                    rows.push(Row::Group(format!("{by} {name}"), group.len(), Some(given)));
                     rows.extend(group.iter().map(|(node, tasks)| Row::Node(Arc::clone(node), *tasks)));
                 }
             }
@@ -317,6 +303,9 @@ impl Nodes {
                 rows.insert(at, Row::Lead(lead));
             }
         } else {
+            if self.by.is_some() && !leads.is_empty() {
+                rows.push(Row::Group("masters, coordinators".to_owned(), leads.len(), None));
+            }
             rows.extend(leads.into_iter().map(Row::Lead));
         }
         rows
@@ -654,11 +643,9 @@ fn draw_table(state: &State, rows: &[Row], place: Rect, canvas: &mut Buffer) {
     for (row, at) in list.rows().zip(state.nodes.list.window(rows.len(), usize::from(list.height))) {
         match &rows[at] {
             Row::Group(name, count, given) => {
-                let text = plain(&format!(
-                    " ▾ {name} · {count} node{} · {:.0} % of the cores",
-                    if *count == 1 { "" } else { "s" },
-                    given * 100.0
-                ));
+                let given = given.map(|given| format!(" · {:.0} % of the cores", given * 100.0));
+                let s = if *count == 1 { "" } else { "s" };
+                let text = plain(&format!(" ▾ {name} · {count} node{s}{}", given.unwrap_or_default()));
                 canvas.set_stringn(row.x, row.y, text, usize::from(row.width), look.strong());
             }
             Row::Node(node, tasks) => {
@@ -778,8 +765,7 @@ fn draw_grid(state: &State, rows: &[Row], place: Rect, canvas: &mut Buffer) {
     }
     if legend > 0 {
         let text = format!(
-            " {} given: {} nearly nothing {} to 25 % {} to 50 % {} to 85 % {} more",
-            look.plain("·"),
+            " given to tasks: {} nearly nothing  {} to 25 %  {} to 50 %  {} to 85 %  {} more",
             shade(look, 0.0),
             shade(look, 0.1),
             shade(look, 0.3),
