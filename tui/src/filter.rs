@@ -108,9 +108,14 @@ impl Needle {
 fn find(text: &[u8], word: &[u8], from: usize) -> Option<usize> {
     let Some((first, rest)) = word.split_first() else { return (from <= text.len()).then_some(from) };
     let last = text.len().checked_sub(word.len())?;
-    (from..=last).find(|at| {
-        text[*at].to_ascii_lowercase() == *first && text[at + 1..at + word.len()].eq_ignore_ascii_case(rest)
-    })
+    // Both cases of the first byte: one comparison each, and nothing else where they do not stand.
+    let upper = first.to_ascii_uppercase();
+    let starts = text.get(from..=last)?;
+    let hit = |(at, byte): (usize, &u8)| {
+        (*byte == *first || *byte == upper)
+            && text[from + at + 1..from + at + word.len()].eq_ignore_ascii_case(rest)
+    };
+    starts.iter().enumerate().position(|(at, byte)| hit((at, byte))).map(|at| from + at)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

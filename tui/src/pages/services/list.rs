@@ -141,11 +141,10 @@ const PACKAGE: &str = "DCOS_PACKAGE_NAME";
 const PACKAGE_VERSION: &str = "DCOS_PACKAGE_VERSION";
 
 /// What a row sums up: one service, or all below a group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sum {
-    pub(super) tone: Tone,
-    pub(super) word: &'static str,
-    services: usize,
+    tone: Tone,
+    word: &'static str,
     instances: u64,
     running: u64,
     healthy: u64,
@@ -153,18 +152,15 @@ pub(super) struct Sum {
     checked: bool,
     cpus: f64,
     mem: f64,
-    /// The one that was changed last.
-    newest: Arc<Service>,
 }
 
 impl Sum {
-    fn of(service: &Arc<Service>) -> Self {
+    fn of(service: &Service) -> Self {
         let (tone, word) = service_status(service);
         let there = f64::from(service.running + service.staged);
         Self {
             tone,
             word,
-            services: 1,
             instances: service.instances.into(),
             running: service.running.into(),
             healthy: service.healthy.into(),
@@ -172,16 +168,14 @@ impl Sum {
             checked: service.checked,
             cpus: service.each.cpus * there,
             mem: service.each.mem * there,
-            newest: service.clone(),
         }
     }
 
-    fn add(&mut self, service: &Arc<Service>) {
+    fn add(&mut self, service: &Service) {
         let other = Self::of(service);
         if other.tone < self.tone {
             (self.tone, self.word) = (other.tone, other.word);
         }
-        self.services += 1;
         self.instances += other.instances;
         self.running += other.running;
         self.healthy += other.healthy;
@@ -189,17 +183,32 @@ impl Sum {
         self.checked |= other.checked;
         self.cpus += other.cpus;
         self.mem += other.mem;
-        if other.newest.version > self.newest.version {
-            self.newest = other.newest;
-        }
     }
+}
+
+/// A service or a group while rows are made: its name ends at a byte of the first id, and it is a group where there is a sum.
+struct Entry<'a> {
+    end: usize,
+    key: (Tone, f64, f64),
+    sum: Option<Box<Sum>>,
+    inside: &'a [&'a Arc<Service>],
 }
 
 /// A row of the list.
 #[derive(Clone, Debug)]
 pub(super) enum Row {
-    Group { id: String, depth: usize, open: bool, sum: Box<Sum> },
-    Service { service: Arc<Service>, depth: usize },
+    /// With the newest version of those below it.
+    Group {
+        id: String,
+        depth: usize,
+        open: bool,
+        sum: Box<Sum>,
+        updated: String,
+    },
+    Service {
+        service: Arc<Service>,
+        depth: usize,
+    },
 }
 
 impl Row {
@@ -254,9 +263,8 @@ impl Table {
         seen.services = services.len();
         seen.rows.clear();
         if self.flat {
-            let mut all: Vec<(Sum, &Arc<Service>)> =
-                services.into_iter().map(|service| (Sum::of(service), service)).collect();
-            all.sort_by(|(a, x), (b, y)| self.compare((a, &x.id), (b, &y.id)));
+            let mut all: Vec<_> = services.into_iter().map(|service| (key_of(service), service)).collect();
+            all.sort_by(|(a, _), (b, _)| self.compare(a, b));
             seen.rows.extend(
                 all.into_iter().map(|(_, service)| Row::Service { service: service.clone(), depth: 0 }),
             );
@@ -273,26 +281,30 @@ impl Table {
         seen.of = Some(of);
     }
 
-    fn compare(&self, (a, x): (&Sum, &str), (b, y): (&Sum, &str)) -> Ordering {
-        let first = match self.order {
-            Order::Look => a.tone.cmp(&b.tone),
+    /// Those that are alike stay as they were: by id.
+    fn compare(&self, a: &(Tone, f64, f64), b: &(Tone, f64, f64)) -> Ordering {
+        match self.order {
+            Order::Look => a.0.cmp(&b.0),
             Order::Name => Ordering::Equal,
-            Order::Cpu => b.cpus.total_cmp(&a.cpus),
-            Order::Mem => b.mem.total_cmp(&a.mem),
-        };
-        first.then_with(|| x.cmp(y))
+            Order::Cpu => b.1.total_cmp(&a.1),
+            Order::Mem => b.2.total_cmp(&a.2),
+        }
     }
 
     /// The rows of one group. Its services are sorted by id, have it in common up to `from`, and those of each group below stand
     /// together.
     fn level(&self, services: &[&Arc<Service>], from: usize, depth: usize, rows: &mut Vec<Row>) {
-        // End of the name, sum, and the services: one that is no group, or those of a group.
-        let mut entries: Vec<(usize, bool, Sum, &[&Arc<Service>])> = Vec::new();
+        let mut entries: Vec<Entry<'_>> = Vec::new();
         let mut rest = services;
         while let Some(first) = rest.first() {
             let name = first.id.get(from..).and_then(|rest| rest.find('/'));
             let Some(end) = name.map(|at| from + at) else {
-                entries.push((first.id.len(), false, Sum::of(first), &rest[..1]));
+                entries.push(Entry {
+                    end: first.id.len(),
+                    key: key_of(first),
+                    sum: None,
+                    inside: &rest[..1],
+                });
                 rest = &rest[1..];
                 continue;
             };
@@ -301,20 +313,21 @@ impl Table {
             let (inside, after) = rest.split_at(count);
             let mut sum = Sum::of(first);
             inside.iter().skip(1).for_each(|service| sum.add(service));
-            entries.push((end, true, sum, inside));
+            let key = (sum.tone, sum.cpus, sum.mem);
+            entries.push(Entry { end, key, sum: Some(Box::new(sum)), inside });
             rest = after;
         }
-        entries.sort_by(|(end, _, a, x), (other, _, b, y)| {
-            self.compare((a, &x[0].id[..*end]), (b, &y[0].id[..*other]))
-        });
-        for (end, group, sum, inside) in entries {
-            if !group {
+        entries.sort_by(|a, b| self.compare(&a.key, &b.key));
+        for Entry { end, sum, inside, .. } in entries {
+            let Some(sum) = sum else {
                 rows.push(Row::Service { service: inside[0].clone(), depth });
                 continue;
-            }
+            };
             let id = inside[0].id[..end].to_owned();
             let open = !self.prompt.filter.is_empty() || !self.folded.contains(&id);
-            rows.push(Row::Group { id, depth, open, sum: Box::new(sum) });
+            let newest = inside.iter().map(|service| service.version.as_str()).max();
+            let updated = newest.unwrap_or_default().to_owned();
+            rows.push(Row::Group { id, depth, open, sum, updated });
             if open {
                 self.level(inside, end + 1, depth + 1, rows);
             }
@@ -491,13 +504,13 @@ impl Table {
         let look = state.look();
         let (name, sum, version, updated);
         match row {
-            Row::Group { id, depth, open, sum: of_all } => {
+            Row::Group { id, depth, open, sum: of_all, updated: newest } => {
                 let shown = if *depth == 0 { id.as_str() } else { last(id) };
                 let arrow = if *open { "▾" } else { "▸" };
                 name = format!("{}{arrow} {}", "  ".repeat((*depth).min(20)), clean(shown));
-                sum = (**of_all).clone();
+                sum = **of_all;
                 version = "–".to_owned();
-                updated = sum.newest.version.clone();
+                updated = newest.clone();
             }
             Row::Service { service, depth } => {
                 let shown = if *depth == 0 { service.id.as_str() } else { last(&service.id) };
@@ -554,6 +567,12 @@ fn health(state: &State, sum: &Sum, place: Rect, canvas: &mut Buffer) {
         &format!("{}{}", sum.unhealthy, look.glyph(Tone::Bad)),
         look.tone(tone),
     );
+}
+
+/// What rows are ordered by.
+fn key_of(service: &Service) -> (Tone, f64, f64) {
+    let there = f64::from(service.running + service.staged);
+    (service_status(service).0, service.each.cpus * there, service.each.mem * there)
 }
 
 fn last(id: &str) -> &str {
