@@ -464,18 +464,23 @@ pub(super) fn not_foreseen(state: &State, draft: &Draft) -> Option<String> {
 }
 
 /// The files that a package says it brings, and their sums.
-fn artifacts(package: &Value) -> Vec<(String, String)> {
+pub(super) fn artifacts(package: &Value) -> Vec<(String, String)> {
     let all = package
         .pointer("/resource/artifacts")
         .or_else(|| package.get("artifacts"))
         .and_then(Value::as_object);
     let mut files: Vec<(String, String)> = Vec::new();
     for (name, artifact) in all.into_iter().flatten() {
-        let sum = text(artifact, "sha256");
-        let what = match (sum.is_empty(), artifact.get("size").and_then(Value::as_f64)) {
-            (true, _) => "put together here, and named by its sum".to_owned(),
-            (false, Some(size)) => format!("{}, sha256 {}", mebibytes(size / 1_048_576.0), fit(sum, 16)),
-            (false, None) => format!("sha256 {}", fit(sum, 24)),
+        let size = artifact.get("size").and_then(Value::as_f64).map(|size| mebibytes(size / 1_048_576.0));
+        let sum = match text(artifact, "sha256") {
+            "" => None,
+            sum => Some(format!("sha256 {}", fit(sum, 16))),
+        };
+        let what = match (entries(artifact, "closure").len(), artifact.get("rootfs")) {
+            (0, None) if sum.is_none() => "put together here".to_owned(),
+            (0, None) => [size, sum].into_iter().flatten().collect::<Vec<_>>().join(", "),
+            (0, Some(_)) => "a root file system, put together here".to_owned(),
+            (parts, _) => format!("put together of {}, each with its sha256", count(parts as u64, "file")),
         };
         files.push((name.clone(), what));
     }

@@ -693,6 +693,31 @@ fn where_it_fits_is_counted_instance_by_instance() {
 }
 
 #[test]
+fn the_files_of_a_package_are_told_of() {
+    let package = json!({"resource": {
+        "artifacts": {
+            "app": {"sha256": "9f86d081884c7d659a2feaa0c55ad015", "size": 1_572_864, "sources": ["https://a"]},
+            "jars": {"closure": [{"purl": "pkg:maven/a", "sha256": "x"}, {"purl": "pkg:maven/b", "sha256": "y"}]},
+            "root": {"rootfs": {"debian": "bookworm"}},
+        },
+        "assets": {"uris": {"tgz": "https://example.org/a.tgz"}, "container": {"docker": {"image": "redis:7"}}},
+    }});
+    let told: Vec<String> =
+        review::artifacts(&package).into_iter().map(|(name, what)| format!("{name}: {what}")).collect();
+    assert_eq!(
+        told,
+        [
+            "app: 2 MiB, sha256 9f86d081884c7d6…",
+            "jars: put together of 2 files, each with its sha256",
+            "root: a root file system, put together here",
+            "tgz: https://example.org/a.tgz",
+            "image: redis:7",
+        ]
+    );
+    assert!(review::artifacts(&json!(null)).is_empty());
+}
+
+#[test]
 fn texts_are_broken_between_words() {
     assert_eq!(wrap("one two  three", 7), ["one two", "three"]);
     assert_eq!(wrap("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
