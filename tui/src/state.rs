@@ -420,7 +420,7 @@ impl State {
                 }
                 Outcome::Accepted(accepted) => {
                     let title = self.dialog.take().map(|dialog| dialog.title).unwrap_or_default();
-                    self.accepted(title, accepted)
+                    self.accepted(&title, accepted)
                 }
             };
         }
@@ -492,7 +492,7 @@ impl State {
         }
     }
 
-    pub(crate) fn accepted(&mut self, title: String, accepted: Accepted) -> Vec<Effect> {
+    pub(crate) fn accepted(&mut self, title: &str, accepted: Accepted) -> Vec<Effect> {
         match accepted {
             Accepted::Leave => universe::leave(self),
             Accepted::Send(request) => {

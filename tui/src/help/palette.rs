@@ -9,6 +9,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
 use crate::draw::panel;
+use crate::pages::universe;
 use crate::state::{Page, State};
 use crate::text::{clean, pad, width};
 use crate::theme::{Theme, Tone};
@@ -182,10 +183,13 @@ fn names(state: &State, takes: Takes) -> Vec<(String, String)> {
             cluster.nodes.values().map(|node| (node.hostname.clone(), node.state.clone())).collect()
         }
         Takes::Package => {
-            let known =
-                cluster.services.values().filter_map(|service| service.labels.get("DCOS_PACKAGE_NAME"));
-            let known: BTreeSet<&String> = known.collect();
-            known.into_iter().map(|name| (name.clone(), "installed".to_owned())).collect()
+            let of = |service: &'_ std::sync::Arc<api::watch::Service>| {
+                service.labels.get("DCOS_PACKAGE_NAME").cloned()
+            };
+            let mut known: std::collections::BTreeMap<String, String> =
+                universe::names(state).map(|name| (name.to_owned(), String::new())).collect();
+            known.extend(cluster.services.values().filter_map(of).map(|name| (name, "installed".to_owned())));
+            known.into_iter().collect()
         }
     }
 }
@@ -408,10 +412,7 @@ fn run(state: &mut State, chosen: &Candidate) -> Vec<Effect> {
         }
         Does::ShowPackage => {
             let mut effects = state.go(Page::Universe);
-            for key in std::iter::once('/').chain(chosen.name.chars()) {
-                effects.extend(state.page_key(KeyCode::Char(key).into()));
-            }
-            effects.extend(state.page_key(KeyCode::Enter.into()));
+            effects.extend(universe::find(state, &chosen.name));
             effects
         }
         Does::Help => {

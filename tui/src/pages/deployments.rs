@@ -211,7 +211,7 @@ pub(crate) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
         KeyCode::Esc | KeyCode::Char('q') if page.whole => page.whole = false,
         KeyCode::Esc | KeyCode::Char('q') if page.inside => page.inside = false,
         KeyCode::Enter => {
-            let at = page.inside.then_some(page.below.cursor).unwrap_or_default();
+            let at = if page.inside { page.below.cursor } else { 0 };
             let deployment = chosen(state)?;
             let id = match parts(&state.cluster, deployment).into_iter().nth(at) {
                 Some(Part::Service(id, _)) => id,

@@ -435,7 +435,7 @@ pub(crate) fn key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
 }
 
 fn open_key(state: &mut State, key: KeyEvent) -> Option<Vec<Effect>> {
-    let Some(open) = state.nodes.open.clone() else { return None };
+    let open = state.nodes.open.clone()?;
     let count = match (&open, state.nodes.details) {
         (Open::Node(id), false) => state.cluster.tasks_on.get(id).map_or(0, BTreeSet::len),
         _ => details(state, &open).len(),

@@ -182,7 +182,7 @@ fn send(state: &mut State, review: Review) -> Vec<Effect> {
         (None, Some(last)) => {
             state.services.table.marks.clear();
             requests.push(last);
-            let send = |request| state.accepted(title.clone(), Accepted::Send(request));
+            let send = |request| state.accepted(&title, Accepted::Send(request));
             requests.into_iter().flat_map(send).collect()
         }
         (_, None) => Vec::new(),

@@ -483,6 +483,23 @@ pub(crate) fn draw(state: &State, place: Rect, canvas: &mut Buffer) {
     }
 }
 
+/// The names of the packages that were found last.
+pub(crate) fn names(state: &State) -> impl Iterator<Item = &str> {
+    state.universe.search.found.iter().flatten().map(|found| found.name.as_str())
+}
+
+/// Looks for a package, unless an installation is being prepared here.
+pub(crate) fn find(state: &mut State, name: &str) -> Vec<Effect> {
+    if matches!(state.universe.view, View::Options | View::Review) || state.universe.popup.is_some() {
+        state.say(Tone::Look, "an installation is being prepared here: finish it, or leave it, first");
+        return Vec::new();
+    }
+    state.universe.view = View::List;
+    state.universe.search.typing = false;
+    name.clone_into(&mut state.universe.search.query);
+    list::ask(state)
+}
+
 /// Whether something here is under way whose time shows.
 pub(crate) fn moves(state: &State) -> bool {
     state.universe.jobs.iter().any(Job::moves)
