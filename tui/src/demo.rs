@@ -142,3 +142,28 @@ async fn begin_log(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_speaks_as_a_cluster_does_and_ends_with_the_dashboard() {
+        let (effects, heard) = mpsc::unbounded_channel();
+        let (inputs, mut said) = mpsc::channel(64);
+        let demo = tokio::spawn(Demo::default().run(Link { effects: heard, inputs }));
+        effects.send(Effect::Ask(7, Request::Cluster)).unwrap();
+        let (mut live, mut ready, mut answered) = (false, false, false);
+        while !(live && ready && answered) {
+            match said.recv().await.expect("it goes on") {
+                Input::Connection(Connection::Live) => live = true,
+                Input::Frame(frame) => ready |= matches!(*frame, api::watch::Frame::Ready { .. }),
+                Input::Answer(7, Ok(cluster)) => answered = cluster["masters"][1]["leader"] == true,
+                other => panic!("{other:?}"),
+            }
+        }
+        drop(effects);
+        while said.recv().await.is_some() {}
+        demo.await.unwrap();
+    }
+}
