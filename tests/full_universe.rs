@@ -1,6 +1,5 @@
 //! The rest of the catalogue on real hosts: each package is installed, used, loses a member, is used again, and is removed. Agents
 //! have no way to the internet. Needs root, pip, Maven and mmdebstrap; `tests/run --full` runs it.
-#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 #![expect(clippy::print_stdout, reason = "what each package takes is a result")]
 
 mod operator;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -107,11 +107,9 @@ impl Terminal {
     /// Waits until the program has ended, and reads what it said at last.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<u8>) {
         let status = self.child.wait().unwrap();
-        loop {
-            match self.pieces.recv_timeout(Duration::from_millis(200)) {
-                Ok(piece) => self.take(&piece),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-            }
+        // The reader ends when nobody holds the other end any more.
+        while let Ok(piece) = self.pieces.recv_timeout(LIMIT) {
+            self.take(&piece);
         }
         (status, std::mem::take(&mut self.written))
     }

@@ -4,7 +4,7 @@ pub(crate) mod dashboard;
 pub(crate) mod deployments;
 pub(crate) mod events;
 pub(crate) mod nodes;
-pub(crate) mod services;
-pub(crate) mod universe;
 #[cfg(test)]
 mod screens;
+pub(crate) mod services;
+pub(crate) mod universe;
