@@ -200,7 +200,7 @@ mod tests {
     fn a_missing_command_is_shown_the_commands() {
         assert_snapshot!(refused("clusterctl --json"), @r"
         error: 'clusterctl' requires a subcommand but one was not provided
-        hint: subcommands are init, inventory, install, plan, check, reset, up, master, agent, service, group, package, task, node, cluster, universe, bundle, secret, login, logout, user, completions, help
+        hint: subcommands are init, inventory, install, plan, check, reset, up, master, agent, service, group, package, task, node, cluster, universe, tui, bundle, secret, login, logout, user, completions, help
         hint: usage: `clusterctl [OPTIONS] <COMMAND>`; `clusterctl --help` says more
         ");
     }

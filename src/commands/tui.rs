@@ -257,7 +257,7 @@ async fn ask(
         Request::UpdatePackage { id, name, version, options } => {
             bring(cluster, number, (name, version.clone()), inputs.clone()).await?;
             let body = json!({
-                "appId": id, "packageVersion": version, "options": options, "replace": false,
+                "appId": id, "packageVersion": version, "options": options, "replace": true,
             });
             client.cosmos(CosmosCall::ServiceUpdate, &body).await
         }

@@ -96,10 +96,6 @@ impl Terminal {
         self.until(&format!("{text:?} does not appear"), |screen| screen.contains(text));
     }
 
-    pub(crate) fn sees_no(&mut self, text: &str) {
-        self.until(&format!("{text:?} stays"), |screen| !screen.contains(text));
-    }
-
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }

@@ -1,5 +1,7 @@
 //! What the dashboard asks of the world.
 
+use std::fmt;
+
 use serde_json::Value;
 
 /// What `update` wants done. The edge carries them out in order and never lets a key wait for one.
@@ -46,7 +48,7 @@ pub struct LogSource {
 }
 
 /// What a cluster can be asked. Answers are the bodies of the interface that is named.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Request {
     /// The cluster with its masters and coordinators: `GET /clusterctl/v1/cluster` of the leader, with what each master says.
     Cluster,
@@ -173,6 +175,17 @@ pub enum Request {
     },
     /// `/package/repository/list`.
     Repositories,
+}
+
+/// Without what is given along: options and definitions may hold secrets.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.command() {
+            Some(command) => f.write_str(&command),
+            None if self.changes() => f.write_str("a change"),
+            None => f.write_str("a question"),
+        }
+    }
 }
 
 impl Request {

@@ -267,6 +267,11 @@ async fn stays(said: &str) -> MasterUrl {
     let answer = format!("HTTP/1.1 200 x\r\nContent-Length: 100000\r\n\r\n{said}");
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        // An answer before the question is none.
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
         stream.write_all(answer.as_bytes()).await.unwrap();
         let mut rest = Vec::new();
         // Until the other end goes.

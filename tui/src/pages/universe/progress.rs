@@ -177,6 +177,14 @@ pub(super) fn begin(state: &mut State) -> Vec<Effect> {
 /// How far it has come.
 pub(super) fn heard(state: &mut State, number: u64, progress: Progress) {
     let now = state.now;
+    let review = state.universe.draft.as_mut().and_then(|draft| draft.review.as_mut());
+    if let Some(review) = review.filter(|review| review.number == number) {
+        match review.brought.iter_mut().find(|step| step.step == progress.step) {
+            Some(step) => *step = progress,
+            None => review.brought.push(progress),
+        }
+        return;
+    }
     let Some(job) = state.universe.jobs.iter_mut().find(|job| job.number == number) else { return };
     let ended = (progress.what == "done").then_some(now);
     let Progress { step: name, what, done, of } = progress;

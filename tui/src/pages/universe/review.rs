@@ -29,6 +29,8 @@ pub(super) struct Review {
     list: List,
     /// Whether the first button has the keys; the other goes back.
     button: bool,
+    /// The files that are brought to the masters before they can say: how far each is.
+    pub(super) brought: Vec<crate::Progress>,
 }
 
 #[derive(Debug)]
@@ -187,7 +189,7 @@ pub(super) fn begin(state: &mut State) -> Vec<Effect> {
         id: draft.as_what(),
     };
     let number = state.number(All::Universe(Wanted::Render));
-    let review = Review { number, answer: None, list: List::default(), button: false };
+    let review = Review { number, answer: None, list: List::default(), button: false, brought: Vec::new() };
     if let Some(draft) = &mut state.universe.draft {
         draft.review = Some(review);
     }
@@ -327,7 +329,24 @@ fn summary(state: &State, wide: usize) -> Vec<Line<'static>> {
         }
     };
     match &review.answer {
-        None => said(Tone::Moving, "The masters are asked what they would make of it …", &mut lines),
+        None if review.brought.is_empty() => {
+            said(Tone::Moving, "The masters are asked what they would make of it …", &mut lines);
+        }
+        None => {
+            said(
+                Tone::Moving,
+                "Its files are brought to the masters, which name them by their sums:",
+                &mut lines,
+            );
+            for step in &review.brought {
+                #[expect(clippy::cast_precision_loss, reason = "a share of a bar")]
+                let bar = match step.of {
+                    0 => String::new(),
+                    of => format!("{} ", look.bar(step.done as f64 / of as f64, 10)),
+                };
+                said(Tone::Moving, &format!("{}  {bar}{}", step.step, step.what), &mut lines);
+            }
+        }
         Some(Err(failed)) => match lacking(failed) {
             Some(files) => {
                 let words = format!(
