@@ -84,7 +84,11 @@ fn head(state: &State, place: Rect, canvas: &mut Buffer) {
     }
     if let Some(hello) = &cluster.hello {
         let masters = cluster.masters["masters"].as_array().map_or(0, Vec::len);
-        let of = if masters > 0 { format!(" ({masters} masters)") } else { String::new() };
+        let of = match masters {
+            0 => String::new(),
+            1 => " (1 master)".to_owned(),
+            _ => format!(" ({masters} masters)"),
+        };
         left.push(Span::raw(format!("  leader {}{of}", clean(&hello.leader))));
         let active = cluster.nodes.values().filter(|node| node.state == "active").count();
         left.push(Span::raw(format!("   agents {active}/{}", cluster.nodes.len())));

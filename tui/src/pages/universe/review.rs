@@ -24,7 +24,7 @@ use super::{View, Wanted, count, entries, list, text, wrap};
 /// What the masters would make of the options.
 #[derive(Debug)]
 pub(super) struct Review {
-    number: u64,
+    pub(super) number: u64,
     answer: Option<Result<Rendered, Failed>>,
     list: List,
     /// Whether the first button has the keys; the other goes back.
