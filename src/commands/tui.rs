@@ -63,14 +63,20 @@ pub(crate) fn run(args: &TuiArgs) -> Result<Exit, CliError> {
     };
     let look = Look { theme, ascii: args.ascii };
     let options = |context: String| Options { read_only: args.read_only, look, demo: args.demo, context };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::internal("cannot start the runtime").caused_by(&error))?;
     let ended = if args.demo {
-        block_on(async { Ok(tui::run(Demo::default(), options("demo".to_owned())).await) })?
+        runtime.block_on(tui::run(Demo::default(), options("demo".to_owned())))
     } else {
         let client = Arc::new(args.cluster.client()?);
         let name = client.masters().first().map(ToString::to_string).unwrap_or_default();
         let live = Live { client, cluster: args.cluster.clone() };
-        block_on(async { Ok(tui::run(live, options(name)).await) })?
+        runtime.block_on(tui::run(live, options(name)))
     };
+    // Files that are on their way to the masters are not waited for: what was fetched is kept for the next time.
+    runtime.shutdown_background();
     match ended {
         Ok(()) => Ok(Exit::Done),
         Err(error @ TerminalError::NoTerminal) => Err(CliError::usage(error.to_string())

@@ -349,7 +349,8 @@ impl State {
             }
             _ => None,
         };
-        if let Some(forced) = forced.filter(|_| failed.locked) {
+        // A question that is open is not replaced by another: keys meant for it would answer that one.
+        if let Some(forced) = forced.filter(|_| failed.locked && self.dialog.is_none()) {
             let lines = vec![
                 (Some(Tone::Look), failed.text.clone()),
                 (None, "Forced, the deployment that is under way ends where it is.".to_owned()),
@@ -369,7 +370,15 @@ impl State {
         } else if self.types() {
             // As if it had been typed; a line's end is no confirmation.
             let line: String = text.chars().filter(|c| !c.is_control()).collect();
-            return line.chars().flat_map(|c| self.page_key(KeyCode::Char(c).into())).collect();
+            let mut effects = Vec::new();
+            for c in line.chars() {
+                // The field may be gone by now; the rest is no command.
+                if !self.types() || self.dialog.is_some() {
+                    break;
+                }
+                effects.extend(self.page_key(KeyCode::Char(c).into()));
+            }
+            return effects;
         }
         Vec::new()
     }

@@ -137,6 +137,8 @@ impl Edge {
     async fn work(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), TerminalError> {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut hung_up = signal(SignalKind::hangup())?;
+        // Here Ctrl-C is a key. While an editor has the terminal it goes to both, and is meant for the editor alone.
+        let _interrupted = signal(SignalKind::interrupt())?;
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut drawn: Option<Instant> = None;

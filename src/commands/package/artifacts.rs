@@ -57,6 +57,7 @@ pub(crate) async fn bring(
         };
         upload(ui, client, obtaining.state(), artifact, &obtained).await?;
         client.set_package_artifact((name, version, artifact), &record(&obtained)).await?;
+        obtaining.state().done(artifact, obtained.bytes);
     }
     Ok(())
 }

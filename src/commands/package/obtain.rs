@@ -98,6 +98,18 @@ impl State {
         self.shown().news.push(line);
     }
 
+    /// It is where it was to be.
+    pub(super) fn done(&self, artifact: &str, bytes: u64) {
+        if let Some(ear) = &self.ear {
+            ear(&Now {
+                artifact: artifact.to_owned(),
+                what: "done".to_owned(),
+                done: bytes,
+                total: Some(bytes),
+            });
+        }
+    }
+
     pub(super) fn now(&self, now: Now) {
         if let Some(ear) = &self.ear {
             ear(&now);

@@ -14,8 +14,8 @@ use super::state::{Deployment, Instance, State};
 use super::status;
 use super::turn::Turn;
 
-/// A kill that nothing came of is asked for again.
-const KILL_AGAIN: Duration = Duration::from_secs(30);
+/// A kill that nothing came of is asked for again, after as long as Marathon waits (`--kill_retry_timeout`).
+const KILL_AGAIN: Duration = Duration::from_secs(10);
 
 /// Decides for all apps of which something changed; what does not fit into this commit is left for the next step.
 pub(crate) fn advance(turn: &mut Turn<'_>) {

@@ -126,8 +126,10 @@ pub(super) fn begin(state: &mut State) -> Vec<Effect> {
     let Some(draft) = &state.universe.draft else { return Vec::new() };
     let (name, version, id) = (draft.name.clone(), draft.version.clone(), draft.as_what());
     let update = draft.target.is_some();
-    // The same once more while it is under way would only be refused.
-    let same = |job: &&Job| job.moves() && job.name == name && job.id == id;
+    // Once more while it is being sent. What the masters have taken is theirs to refuse.
+    let same = |job: &&Job| {
+        matches!(job.phase, Phase::Sending) && job.name == name && job.id == id && job.version == version
+    };
     if state.universe.jobs.iter().any(|job| same(&job)) {
         state.universe.job = state.universe.jobs.iter().position(|job| same(&job)).unwrap_or(0);
         state.universe.view = View::Progress;
